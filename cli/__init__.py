@@ -1,0 +1,1 @@
+"""Arguments in, rendering out: the only room that knows a terminal."""

@@ -1,0 +1,1 @@
+"""From a question and a plan to the event stream of one answer."""

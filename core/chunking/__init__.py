@@ -1,0 +1,1 @@
+"""Documents into chunks: pure, and the same for every model."""

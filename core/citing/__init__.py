@@ -1,0 +1,1 @@
+"""From an answer to citations that were checked against their source."""

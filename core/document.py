@@ -1,0 +1,201 @@
+"""The nouns that every room shares: a document, where its characters stand, and how it is built.
+
+A reader turns bytes into a `Document` once; everything after it points into `Document.text` by character,
+so a quote can always be taken back to its page or line.
+"""
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TypeVar
+
+_Place = TypeVar("_Place", int, str)
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where something stands in its source, as a person would look it up.
+
+    All numbers are one-based and inclusive; what does not apply is None.
+
+    Attributes:
+        pages: First and last page.
+        page_labels: The labels printed for those pages ("ii"), where the source has its own.
+        lines: First and last line; within the first page where there are pages, else within the file.
+        heading: The headings above it, outermost first.
+        symbol: The names of the code around it, outermost first.
+        paragraph: The number of its first paragraph, in sources that have no pages (Word).
+        part: Slide, sheet, chapter, cell, attachment, or the file and new-side line of a diff.
+        cells: A range of cells ("B2:C9").
+        box: x0, y0, x1, y1 on the first page, in points from the lower left corner.
+        estimated: True where the place was computed rather than read (OCR, interpolation).
+        chars: Code points into the text of the reader that read it, half-open.
+    """
+
+    pages: tuple[int, int] | None = None
+    page_labels: tuple[str, str] | None = None
+    lines: tuple[int, int] | None = None
+    heading: tuple[str, ...] | None = None
+    symbol: tuple[str, ...] | None = None
+    paragraph: int | None = None
+    part: str | None = None
+    cells: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    estimated: bool = False
+    chars: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a document's text that shares one physical place: a page, a paragraph, a whole file.
+
+    Attributes:
+        start: Code points into the text, half-open with `end`.
+        end: See `start`.
+        location: The place of all of it; its `lines` stay None where `first_line` counts them.
+        first_line: The number of the line that `start` stands in, or None where lines mean nothing.
+    """
+
+    start: int
+    end: int
+    location: Location
+    first_line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One unit of structure: what chunking cuts at, and what names the place above a quote.
+
+    Attributes:
+        kind: "heading", "paragraph", "list", "table", "code" or "hunk".
+        start: Code points into the text, half-open with `end`.
+        end: See `start`.
+        heading: The headings above, outermost first; a heading block counts itself.
+        symbol: The names of the code around it, outermost first.
+    """
+
+    kind: str
+    start: int
+    end: int
+    heading: tuple[str, ...] = ()
+    symbol: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Document:
+    """A source as lctx sees it. `text` is final: offsets into it never move.
+
+    Attributes:
+        path: The source as the user named it, or its path below the directory that was named; "-" for stdin.
+        kind: The format's name: "pdf", "docx", "markdown", "text", "code", "diff".
+        reader: The reader and the version of its text, such as "pdf/1". Offsets hold for that version only.
+        sha256: Of the source's bytes, in hexadecimal.
+        text: What the reader read, newlines as they stand in the source.
+        spans: Tile `text`: sorted, adjacent, no gap and no overlap.
+        blocks: Sorted, never overlapping; they need not tile.
+        warnings: What the reader could not read or had to guess, one sentence each.
+    """
+
+    path: str
+    kind: str
+    reader: str
+    sha256: str
+    text: str
+    spans: tuple[Span, ...]
+    blocks: tuple[Block, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        edges = [0, *(span.end for span in self.spans)]
+        if [span.start for span in self.spans] != edges[:-1] or edges[-1] != len(self.text):
+            raise ValueError(f"spans of {self.path} do not tile its {len(self.text)} characters")
+        if any(before.end > after.start for before, after in pairwise(self.blocks)):
+            raise ValueError(f"blocks of {self.path} overlap")
+
+    @cached_property
+    def _span_ends(self) -> list[int]:
+        return [span.end for span in self.spans]
+
+    @cached_property
+    def _block_starts(self) -> list[int]:
+        return [block.start for block in self.blocks]
+
+    def spans_of(self, start: int, end: int) -> tuple[Span, ...]:
+        """The spans that `text[start:end]` touches, in order; at least one unless the document is empty."""
+        first = bisect_right(self._span_ends, start)
+        last = max(bisect_right(self._span_ends, max(end - 1, start)), first)
+        return self.spans[first : last + 1] or self.spans[-1:]
+
+    def block_at(self, offset: int) -> Block | None:
+        """The last block that begins at or before `offset`: the structure that the offset stands under."""
+        index = bisect_right(self._block_starts, offset) - 1
+        return self.blocks[index] if index >= 0 else None
+
+    def locate(self, start: int, end: int) -> Location:
+        """Where `text[start:end]` stands.
+
+        Args:
+            start: Code points into `text`.
+            end: Half-open; an empty range is located where it begins.
+        """
+        touched = self.spans_of(start, end)
+        if not touched:
+            return Location(chars=(start, end))
+        first, last = touched[0].location, touched[-1].location
+        block = self.block_at(start)
+        return replace(
+            first,
+            pages=_joined(first.pages, last.pages),
+            page_labels=_joined(first.page_labels, last.page_labels),
+            lines=self._lines(touched, start, end),
+            heading=(block.heading or None) if block else None,
+            symbol=(block.symbol or None) if block else None,
+            part=first.part if first.part == last.part else f"{first.part} – {last.part}",
+            estimated=any(span.location.estimated for span in touched),
+            chars=(start, end),
+        )
+
+    def _lines(self, touched: tuple[Span, ...], start: int, end: int) -> tuple[int, int] | None:
+        span = touched[0]
+        if span.first_line is None:
+            return None
+        first = span.first_line + count_newlines(self.text, span.start, start)
+        last_span = touched[-1]
+        if last_span.first_line is None or last_span.location.pages != span.location.pages:
+            stop, last_span = span.end, span  # lines begin anew on the next page: keep to the first page's
+        else:
+            stop = max(end, start)
+        # A range that takes in its closing newline still ends on that newline's line.
+        if stop > start and self.text[stop - 1] in "\r\n":
+            stop -= 2 if self.text.endswith("\r\n", start, stop) else 1
+        last = (last_span.first_line or 0) + count_newlines(
+            self.text, last_span.start, max(stop, last_span.start)
+        )
+        return first, max(first, last)
+
+
+def count_newlines(text: str, start: int, end: int) -> int:
+    r"""How many line ends `text[start:end]` holds, as editors count: \n, \r and \r\n are one each."""
+    if "\r" not in text:
+        return text.count("\n", start, end)
+    return text.count("\n", start, end) + text.count("\r", start, end) - text.count("\r\n", start, end)
+
+
+def line_ends(text: str) -> list[int]:
+    r"""The offset after each line's end, in order; the last line counts even without one.
+
+    Not `str.splitlines`, which also breaks at \f and U+2028, so that numbers would drift from editors'.
+    """
+    ends = [found.end() for found in _NEWLINE.finditer(text)]
+    if not ends or ends[-1] != len(text):
+        ends.append(len(text))
+    return ends
+
+
+def _joined(
+    first: tuple[_Place, _Place] | None, last: tuple[_Place, _Place] | None
+) -> tuple[_Place, _Place] | None:
+    return (first[0], last[1]) if first and last else first

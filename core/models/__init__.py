@@ -1,0 +1,1 @@
+"""What a model is: its shape, windows, prompt style and measured abilities."""

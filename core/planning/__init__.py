@@ -1,0 +1,1 @@
+"""Window arithmetic: what goes into the prompt, what stays out, and why."""

@@ -1,0 +1,1 @@
+"""Question x chunks -> the passages that are worth reading."""

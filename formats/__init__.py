@@ -1,0 +1,1 @@
+"""Bytes in, documents out: one file a format, and the walk that finds the files."""
