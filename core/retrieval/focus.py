@@ -1,0 +1,90 @@
+"""The sentences inside the best chunks that matter: what a small model reads, and what a citation quotes."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lctx.core.chunking.chunk import Chunk
+from lctx.core.chunking.sentences import sentences
+from lctx.core.retrieval.question import Query
+from lctx.core.retrieval.rank import Scored
+from lctx.core.retrieval.terms import terms
+
+_K1 = 1.2
+_B = 0.2
+_CHUNK_SHARE = 0.6
+"""How much of its chunk's score a sentence inherits: it names the right file among files of one form."""
+_NEIGHBOUR_SHARE = 0.25
+"""How much a sentence gains from the better of its two neighbours: pronouns point one sentence back."""
+
+LINE_KINDS = frozenset({"code", "diff"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence or line of a chunk, and how well it answers to the question.
+
+    Attributes:
+        chunk: Where it stands.
+        start: Code points into the document's text, half-open with `end`.
+        end: See `start`.
+        score: Higher is better; 0 where it shares no term with the question.
+    """
+
+    chunk: Chunk
+    start: int
+    end: int
+    score: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The sentence, exactly as the reader read it."""
+        return self.chunk.document.text[self.start : self.end]
+
+
+def sentences_of(chunk: Chunk) -> list[Sentence]:
+    """The sentences of `chunk`, in order."""
+    pairs = sentences(chunk.text, by_line=chunk.document.kind in LINE_KINDS)
+    return [Sentence(chunk, chunk.start + start, chunk.start + end) for start, end in pairs]
+
+
+def focus(query: Query, best: Sequence[Scored]) -> list[Sentence]:
+    """The sentences of `best`, best first.
+
+    BM25 over sentences, with the term frequencies of these chunks alone, plus a share of the chunk's score.
+    """
+    pool = [(sentence, scored.score) for scored in best for sentence in sentences_of(scored.chunk)]
+    bags = [Counter(terms(sentence.text)) for sentence, _ in pool]
+    if not pool:
+        return []
+    frequency = Counter(term for bag in bags for term in bag)
+    average = max(sum(bag.total() for bag in bags) / len(bags), 1.0)
+    own = []
+    for bag in bags:
+        norm = _K1 * (1 - _B + _B * bag.total() / average)
+        own.append(
+            sum(
+                weight
+                * math.log(1 + (len(bags) - frequency[term] + 0.5) / (frequency[term] + 0.5))
+                * bag[term]
+                * (_K1 + 1)
+                / (bag[term] + norm)
+                for term, weight in query.weights.items()
+                if term in bag
+            )
+        )
+    scored = []
+    for position, (sentence, chunk_score) in enumerate(pool):
+        beside = max(
+            (
+                own[other]
+                for other in (position - 1, position + 1)
+                if 0 <= other < len(pool) and pool[other][0].chunk is sentence.chunk
+            ),
+            default=0.0,
+        )
+        score = own[position] + _NEIGHBOUR_SHARE * beside * bool(own[position]) + _CHUNK_SHARE * chunk_score
+        scored.append(Sentence(sentence.chunk, sentence.start, sentence.end, score))
+    scored.sort(key=lambda one: (-one.score, one.start))
+    return scored

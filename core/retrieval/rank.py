@@ -1,0 +1,71 @@
+"""Question x chunks -> the chunks worth reading, best first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lctx.core.chunking.chunk import Chunk
+from lctx.core.retrieval.identity import identify
+from lctx.core.retrieval.index import ChunkIndex
+from lctx.core.retrieval.question import Query, understand
+from lctx.core.retrieval.terms import terms
+
+if TYPE_CHECKING:
+    from lctx.core.document import Document
+
+_IDENTITY_WEIGHT = 3.0
+"""What one unit of identity is worth in BM25: enough to choose among files of one form, little beside a
+question's own words where the files differ anyway. Measured in docs/benchmarks/retrieval.md."""
+_DEPTH = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A chunk and how well it answers to the question; higher is better."""
+
+    chunk: Chunk
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The chunks that hold any of the question's terms, best first, and the question as it was understood."""
+
+    query: Query
+    best: tuple[Scored, ...]
+
+
+class Retriever:
+    """Chunks that can be asked more than once: the index is made at the first question."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        """Hold `chunks`, the chunks of one document after those of another."""
+        self._chunks = tuple(chunks)
+        self._documents: list[Document] = []
+        self._position: list[int] = []
+        for chunk in self._chunks:
+            if not self._documents or self._documents[-1] is not chunk.document:
+                self._documents.append(chunk.document)
+            self._position.append(len(self._documents) - 1)
+        self._index = ChunkIndex(self._chunks)
+
+    def rank(self, question: str) -> Ranking:
+        """Rank the chunks for `question`: BM25 of what is asked, plus how well its document is named."""
+        holders: dict[str, set[int]] = {}
+        if len(self._documents) > 1:
+            for term in set(terms(question)):
+                holders[term] = {self._position[number] for number in self._index.holding(term)}
+        identity = identify(question, self._documents, holders)
+        query = understand(question, identity.terms)
+        hits = dict(self._index.search(query.weights, _DEPTH))
+        if identity.terms:  # the named document takes part even where it ranks below the first hits
+            named = max(range(len(self._documents)), key=identity.scores.__getitem__)
+            for number, position in enumerate(self._position):
+                if position == named:
+                    hits.setdefault(number, 0.0)
+        scored = [
+            Scored(self._chunks[number], score + _IDENTITY_WEIGHT * identity.scores[self._position[number]])
+            for number, score in hits.items()
+        ]
+        scored.sort(key=lambda one: (-one.score, one.chunk.document.path, one.chunk.start))
+        return Ranking(query, tuple(scored))

@@ -1,0 +1,51 @@
+"""Words -> the terms that retrieval compares: stems, and compounds kept whole.
+
+"12/08/2007" and "NYC08CA055-2" are looked up whole as well as by their parts: in forms, reports and contracts
+the compound is what tells one file from the next.
+"""
+
+import re
+from functools import lru_cache
+
+import Stemmer
+
+_STOP_WORDS_TEXT = """
+a an and are as at be been but by can could did do does for from had has have he her his how i if in
+into is it its may me more most my no nor not of on or our out she should so such than that the
+their them then there these they this those through to too under until up very was we were what when
+where which while who whom whose why will with would you your
+"""
+STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
+
+_WORD = re.compile(r"[^\W_]+(?:[-/.:,'’&_][^\W_]+)*")
+_JOINT = re.compile(r"[-/.:,'’&_]")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_stemmer = Stemmer.Stemmer("english")
+
+
+@lru_cache(maxsize=200_000)
+def _terms_of_word(word: str) -> tuple[str, ...]:
+    """The terms of one run of letters, digits and joints, in its original case."""
+    found = []
+    lowered = word.lower()
+    parts = _JOINT.split(lowered)
+    if len(parts) > 1 and parts[-1] not in {"s", "t"}:
+        found.append(lowered)
+    elif len(pieces := _CAMEL.split(word)) > 1:
+        found.append(lowered)
+        parts = [piece.lower() for piece in pieces]
+    for part in parts:
+        if part in STOP_WORDS or (len(part) == 1 and part.isascii() and part.isalpha()):
+            continue
+        found.append(_stemmer.stemWord(part))
+    return tuple(found)
+
+
+def terms(text: str) -> list[str]:
+    """The terms of `text` in order, repeats included."""
+    return [term for match in _WORD.finditer(text) for term in _terms_of_word(match.group())]
+
+
+def is_compound(term: str) -> bool:
+    """Whether a term is a whole that also stands in parts: a date, a part number, a path."""
+    return _JOINT.search(term) is not None
