@@ -27,7 +27,7 @@ MAY_IMPORT = {
 }
 # Inside core a room imports itself and the rooms below it. New rooms get their place here.
 FLOORS = (
-    ("document", "errors", "storage"),
+    ("document", "document_cache", "errors", "storage"),
     ("chunking",),
     ("models",),
     ("tokens",),

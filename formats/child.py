@@ -1,0 +1,186 @@
+"""Running a reader in a child process, so that a hostile file can take down the child and nothing else.
+
+A reader that runs here is a generator: bytes in, plain JSON values out, one a step (a page). What it yields
+crosses back as data and is checked against a type, never unpickled.
+"""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from lctx.core.errors import (
+    DamagedSourceError,
+    EmptySourceError,
+    EncryptedSourceError,
+    LimitError,
+    ScannedSourceError,
+    SourceError,
+)
+
+logger = logging.getLogger(__name__)
+
+_Record = TypeVar("_Record")
+_SMALLER = "split the file into smaller parts and name those instead"
+_RAISED = {
+    error.code: error
+    for error in (
+        DamagedSourceError,
+        EmptySourceError,
+        EncryptedSourceError,
+        LimitError,
+        ScannedSourceError,
+    )
+}
+# Without `site` the interpreter starts in a third of the time; the order brings the paths that it would find.
+_START = """
+import json, sys
+order = json.loads(sys.argv[1])
+sys.path += order["path"]
+from lctx.formats.child_main import main
+main(order)
+"""
+
+
+# A C++ library aborts where memory is refused; the system kills where it has none left.
+_OUT_OF_MEMORY = {-getattr(signal, "SIGABRT", 0), -getattr(signal, "SIGKILL", 0)} - {0}
+_NEARLY = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What a child may use.
+
+    Attributes:
+        seconds: By the clock, in all.
+        step_s: Of processor time, for one record.
+        memory_bytes: On top of the file's own bytes; enforced where the system can (Linux).
+    """
+
+    seconds: float = 300.0
+    step_s: float = 20.0
+    memory_bytes: int = 896 << 20
+
+
+class _Done(msgspec.Struct, tag="done"):
+    """The reader came to its end."""
+
+
+class _Failure(msgspec.Struct, tag="failure"):
+    """The reader raised: `code` is a `SourceError.code`, "import" or "crash"."""
+
+    code: str
+    why: str
+    hint: str | None
+
+
+def run_in_child(
+    reader: str, path: str, content: bytes, decoder: msgspec.json.Decoder[_Record], ceilings: Ceilings
+) -> list[_Record]:
+    """What `reader` yields for `content`, each record checked against the type of `decoder`.
+
+    Args:
+        reader: "package.module:function", a generator of JSON values that takes bytes.
+        path: The name to show in errors.
+        content: The file.
+        decoder: Of the type that each record must be.
+        ceilings: What the child may use.
+
+    Raises:
+        SourceError: What the reader raised; LimitError where a ceiling was reached, DamagedSourceError where
+            the child crashed, its reader failed, or what it wrote is not what it should.
+    """
+    lines = _output(reader, path, content, ceilings).splitlines()
+    try:
+        last = msgspec.json.decode(lines.pop(), type=_Done | _Failure)
+        if isinstance(last, _Failure):
+            raise _as_error(path, last, ceilings)
+        return [decoder.decode(line) for line in lines]
+    except (msgspec.MsgspecError, IndexError) as error:
+        raise DamagedSourceError(path, f"its reader ended in the middle of it ({error})") from error
+
+
+def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes:
+    """All that the child wrote, once it has ended by itself.
+
+    Raises:
+        LimitError: It ran into a ceiling.
+        DamagedSourceError: It crashed.
+    """
+    options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+    command = [sys.executable, *options, "-c", _START, _order(reader, len(content), ceilings)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as child:
+        try:
+            output, _ = child.communicate(content, timeout=ceilings.seconds)
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            raise LimitError(path, f"reading it takes more than {ceilings.seconds:g} s", _SMALLER) from error
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode == -getattr(signal, "SIGPROF", 0):
+        why = f"one page or part of it takes more than {ceilings.step_s:g} s to read"
+        raise LimitError(path, why, "save it anew from the program that made it, or split it")
+    if child.returncode in _OUT_OF_MEMORY and _peak_bytes() > _NEARLY * ceilings.memory_bytes:
+        raise _memory_error(path, ceilings)
+    if child.returncode < 0:
+        logger.debug("%s: the child running %s ended by signal %d", path, reader, -child.returncode)
+        raise DamagedSourceError(path, f"it crashes its reader ({_signal_name(-child.returncode)})")
+    return output
+
+
+def _order(reader: str, size: int, ceilings: Ceilings) -> str:
+    module, _, function = reader.partition(":")
+    # An import path that is relative would follow the current directory into a repository under review.
+    places = [place for place in sys.path if Path(place).is_absolute()]
+    return json.dumps(
+        {
+            "path": [*places, str(Path(__file__).absolute().parents[2])],
+            "module": module,
+            "function": function,
+            "size": size,
+            "memory_bytes": ceilings.memory_bytes + size,
+            "step_s": ceilings.step_s,
+        }
+    )
+
+
+def _as_error(path: str, failure: _Failure, ceilings: Ceilings) -> Exception:
+    if failure.code == "import":
+        return ImportError(f"a reader's library is missing: {failure.why}")
+    if failure.code == "crash":
+        return DamagedSourceError(path, f"its reader failed: {failure.why}")
+    if failure.code == "memory":
+        return _memory_error(path, ceilings)
+    raised: type[SourceError] = _RAISED.get(failure.code, DamagedSourceError)
+    return raised(path, failure.why, failure.hint)
+
+
+def _memory_error(path: str, ceilings: Ceilings) -> LimitError:
+    return LimitError(
+        path, f"reading it takes more than {ceilings.memory_bytes >> 20} MiB of memory", _SMALLER
+    )
+
+
+def _peak_bytes() -> int:
+    """The most memory that any child of this process held; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,105 @@
+"""Pages of a PDF through pdfium. Runs in a child process: pdfium is C++, and files are written to break it.
+
+`pdf_wire.py` has the types of what is yielded; they are not imported, so that the child starts fast.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from lctx.core.errors import DamagedSourceError, EncryptedSourceError, LimitError, SourceError
+
+MAX_PAGES = 20_000
+"""More pages than this are not read."""
+MAX_CHARS = 50_000_000
+"""More text than this is not read: twelve million tokens, far above any window."""
+MAX_OUTLINE = 20_000
+"""Outline entries after this one are left out."""
+
+_SMALLER = "split the file into smaller parts and name those instead"
+_CATALOG = re.compile(rb"(\d{1,10})\s+(\d{1,5})\s+obj(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b", re.DOTALL)
+_TRAILER = b"\nendstream\nendobj\ntrailer\n<</Root %s %s R>>\nstartxref\n0\n%%%%EOF\n"
+_PASSWORD, _SECURITY = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
+
+
+def read_pages(content: bytes) -> Iterator[dict[str, Any]]:
+    """One record a page in order, with pdfium's own text of it; then one for each entry of the outline.
+
+    Raises:
+        SourceError: pdfium cannot open it (the path is empty: the parent knows it).
+    """
+    import pypdfium2
+
+    try:
+        pdf = pypdfium2.PdfDocument(content)
+    except pypdfium2.PdfiumError as error:
+        raise _refusal(getattr(error, "err_code", None)) from error
+    check_ceilings(len(pdf), 0)
+    num_chars = 0
+    for index in range(len(pdf)):
+        page = _read_page(pdf, index, MAX_CHARS - num_chars)
+        num_chars += len(page["text"])
+        yield page
+    yield from _outline(pdf)
+
+
+def read_cut_off(content: bytes) -> Iterator[dict[str, Any]]:
+    """What `read_pages` yields, for a file whose end is missing: pdfium finds the objects, given their root.
+
+    Raises:
+        SourceError: It names no root, or pdfium cannot open it even so.
+    """
+    roots = _CATALOG.findall(content)
+    if not roots:
+        raise _refusal(None)
+    number, generation = roots[-1]
+    yield from read_pages(content + _TRAILER % (number, generation))
+
+
+def check_ceilings(num_pages: int, num_chars: int) -> None:
+    """Raise a `LimitError` where a PDF holds more pages or more text than is read."""
+    if num_pages > MAX_PAGES:
+        raise LimitError("", f"{num_pages:,} pages, more than the {MAX_PAGES:,} that are read", _SMALLER)
+    if num_chars > MAX_CHARS:
+        raise LimitError("", f"more than {MAX_CHARS:,} characters of text", _SMALLER)
+
+
+def _read_page(pdf: Any, index: int, room: int) -> dict[str, Any]:
+    import pypdfium2
+
+    record = {"type": "page", "text": "", "label": "", "failed": None}
+    try:
+        page = pdf[index]
+        textpage = page.get_textpage()
+        # Counted first: a page may hold more text than memory.
+        check_ceilings(0, textpage.count_chars() + MAX_CHARS - room)
+        record["text"] = textpage.get_text_range()
+        textpage.close()
+        page.close()
+    except pypdfium2.PdfiumError as error:
+        record["failed"] = str(error).rstrip(".")
+    with suppress(pypdfium2.PdfiumError, UnicodeDecodeError):
+        record["label"] = pdf.get_page_label(index)
+    return record
+
+
+def _outline(pdf: Any) -> Iterator[dict[str, Any]]:
+    import pypdfium2
+
+    # An outline is a convenience: one that is broken must not cost the text.
+    with suppress(pypdfium2.PdfiumError, UnicodeDecodeError, RecursionError):
+        for number, entry in enumerate(pdf.get_toc()):
+            if number >= MAX_OUTLINE:
+                return
+            target = entry.get_dest()
+            index = target.get_index() if target else None
+            yield {"type": "entry", "level": entry.level, "title": entry.get_title(), "page": index}
+
+
+def _refusal(code: int | None) -> SourceError:
+    if code == _PASSWORD:
+        return EncryptedSourceError("", "it is protected by a password", "save a copy without the password")
+    if code == _SECURITY:
+        return EncryptedSourceError("", "its kind of encryption is not supported", "save a copy without it")
+    return DamagedSourceError("", "it is damaged, or not a PDF", "open it in a PDF viewer and save it anew")

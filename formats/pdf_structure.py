@@ -1,0 +1,106 @@
+"""Blocks of a PDF: headings where its outline points, paragraphs where the lines of a page part."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from lctx.core.document import Block
+from lctx.formats.pdf_wire import Entry
+
+_MAX_TITLE_CHARS = 200
+_MAX_RUN_IN_CHARS = 20
+"""A line with more than this after the title is running text that opens with it, not a heading."""
+_MAX_LINES = 20_000
+"""A page of more lines than this is one paragraph: nothing that long was laid out by a person."""
+_FULL, _SHORT = 0.8, 0.6
+"""Shares of a page's usual line width: from the one a line is full, below the other it was broken off."""
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+_NUMBER = r"(?:(?:[A-Za-z]+\s)?[\dA-Z]{1,4}(?:[.\-][\dA-Z]{1,4}){0,5}[.):]?[^\S\n]+)?"
+_GAP = r"[^\S\n]*\n?[^\S\n]*"
+_CLOSED = re.compile(r"[.!?:;。！？][\"'”’)\]]*\s*$")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+def blocks_of(text: str, page_starts: Sequence[int], outline: Sequence[Entry]) -> tuple[Block, ...]:
+    """The blocks of a document's text, in order; none runs on from one page to the next.
+
+    Args:
+        text: Of the whole document.
+        page_starts: Where each page begins, and the text's end.
+        outline: Its entries, in the order of the outline.
+    """
+    marks = sorted(_marks(text, page_starts, outline), key=lambda mark: mark[0])
+    blocks: list[Block] = []
+    heading: tuple[str, ...] = ()
+    position, next_page = 0, 1
+    for start, end, path in [*marks, (len(text), len(text), ())]:
+        while next_page < len(page_starts) and page_starts[next_page] <= start:
+            blocks += _paragraph_blocks(text, position, page_starts[next_page], heading)
+            position = max(position, page_starts[next_page])
+            next_page += 1
+        blocks += _paragraph_blocks(text, position, start, heading)
+        position = max(position, start)
+        heading = path
+        if end > position:
+            blocks.append(Block("heading", position, end, heading))
+            position = end
+    return tuple(blocks)
+
+
+def _marks(
+    text: str, page_starts: Sequence[int], outline: Sequence[Entry]
+) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Start, end and path of each entry's heading; start and end are one where the title was not found."""
+    path: list[str] = []
+    after: dict[int, int] = {}
+    for entry in outline:
+        title = " ".join(_UNPRINTABLE.sub(" ", entry.title).split())[:_MAX_TITLE_CHARS]
+        path = [*path[: entry.level], *([title] if title else [])]
+        if not title or entry.page is None or not 0 <= entry.page < len(page_starts) - 1:
+            continue
+        first, last = page_starts[entry.page], page_starts[entry.page + 1]
+        start, end = _find_title(text, title, after.get(entry.page, first), last) or (first, first)
+        after[entry.page] = max(end, after.get(entry.page, first))
+        yield start, end, tuple(path)
+
+
+def _find_title(text: str, title: str, start: int, end: int) -> tuple[int, int] | None:
+    """Where a line of `text[start:end]` begins with `title`; empty where text runs on after the title."""
+    words = _GAP.join(re.escape(word) for word in title.split())
+    opening = re.compile(rf"^[^\S\n]*{_NUMBER}{words}(?!\w)", re.MULTILINE | re.IGNORECASE)
+    found = opening.search(text, start, end)
+    if found is None:
+        return None
+    line = _LINE.match(text, found.end(), end)
+    stop = line.end() if line else end
+    runs_on = len(text[found.end() : stop].strip(" \t\r\n.:—–-")) > _MAX_RUN_IN_CHARS
+    return found.start(), found.start() if runs_on else stop
+
+
+def _paragraph_blocks(text: str, start: int, end: int, heading: tuple[str, ...]) -> list[Block]:
+    return [Block("paragraph", first, last, heading) for first, last in paragraphs(text, start, end)]
+
+
+def paragraphs(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The paragraphs of `text[start:end]`, half-open, as far as line widths tell; none is blank."""
+    if start >= end or text.count("\n", start, end) > _MAX_LINES:
+        return [(start, end)] if text[start:end].strip() else []
+    lines = [found.span() for found in _LINE.finditer(text, start, end) if found.end() > found.start()]
+    width = sorted(last - first for first, last in lines)[int(len(lines) * 0.9)]
+    found: list[tuple[int, int]] = []
+    before = ""
+    for first, last in lines:
+        line = text[first:last].strip()
+        if line and (not before or _parts(before, line, width)):
+            found.append((first, last))
+        elif line:
+            found[-1] = (found[-1][0], last)
+        before = line
+    return found
+
+
+def _parts(before: str, line: str, width: int) -> bool:
+    """Whether a paragraph ends between two lines that follow each other, on a page of lines this wide."""
+    if len(before) < _SHORT * width and not line[0].islower():
+        return True
+    return len(before) < _FULL * width and _CLOSED.search(before[-4:]) is not None

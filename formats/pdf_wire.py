@@ -1,0 +1,35 @@
+"""What crosses from a PDF's child process to its parent: pages, and the entries of the outline."""
+
+from typing import Annotated
+
+import msgspec
+
+_NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Page(msgspec.Struct, tag="page"):
+    """One page.
+
+    Attributes:
+        text: As the library gives it.
+        label: The number that is printed on it, "" where the file says none.
+        failed: Why it could not be read, or None.
+    """
+
+    text: str
+    label: str
+    failed: str | None
+
+
+class Entry(msgspec.Struct, tag="entry"):
+    """One entry of the outline, in the order of the outline.
+
+    Attributes:
+        level: 0 for the outermost.
+        title: As the outline has it.
+        page: The index of the page that it leads to, or None.
+    """
+
+    level: _NotNegative
+    title: str
+    page: int | None
