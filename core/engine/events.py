@@ -36,11 +36,19 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The engine's own count of one request, in tokens."""
+    """The engine's own count of one request, in tokens.
+
+    Attributes:
+        prompt_tokens: Of the whole prompt, cached ones included.
+        cached_tokens: Of the prompt, those that were already in the KV cache.
+        completion_tokens: Of the answer.
+        known: False where the engine did not tell; all counts are 0 then.
+    """
 
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,174 @@
+"""An engine behind an address: one request at a time becomes one stream of events."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lctx.core.engine.address import Address
+from lctx.core.engine.connection import Connection, error_message, fetch_json
+from lctx.core.engine.dialects import Dialect, finish_reason
+from lctx.core.engine.events import EngineEvent, Finished, FinishReason, TextDelta, Usage
+from lctx.core.engine.protocol import Prompt, Sampling
+from lctx.core.engine.stream import read_messages
+from lctx.core.errors import EngineCrashedError, EngineError, EngineRefusedError
+
+_UNKNOWN_USAGE = Usage(0, 0, 0, known=False)
+
+
+class ServedEngine:
+    """An `Engine` that speaks the OpenAI-compatible API at `address`."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        address: Address,
+        *,
+        model: str,
+        window: int,
+        label: str,
+        api_key: str | None = None,
+        on_failure: Callable[[EngineError], EngineError] | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        """Name everything; nothing is connected before the first request.
+
+        Args:
+            dialect: What the engine says differently.
+            address: Where it listens.
+            model: As it calls its model.
+            window: Tokens of prompt and answer together.
+            label: The engine and its version or address.
+            api_key: Sent as a bearer token.
+            on_failure: Told of each failure of a request; returns the error to raise.
+            on_close: Called once, when the engine is let go.
+        """
+        self._dialect = dialect
+        self._address = address
+        self._model = model
+        self._window = window
+        self._label = label
+        self._api_key = api_key
+        self._on_failure = on_failure
+        self._on_close = on_close
+
+    @property
+    def label(self) -> str:
+        """The engine and its version or address, as answers report it."""
+        return self._label
+
+    @property
+    def model(self) -> str:
+        """The model, as the engine calls it."""
+        return self._model
+
+    @property
+    def window(self) -> int:
+        """Tokens of prompt and answer together that one request may hold."""
+        return self._window
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[EngineEvent]:
+        """The events of the answer to `prompt`; closing the iterator drops the request.
+
+        Raises:
+            EngineError: The engine refused, or the stream ended before the answer did.
+        """
+        path, body = self._dialect.request(self._model, prompt, sampling)
+        connection = Connection(self._address, self._api_key, self._dialect.stall_s)
+        try:
+            response = connection.send("POST", self._address.api + path, body)
+            content_type = response.headers.get_content_type()
+            if content_type != "text/event-stream":
+                raise EngineRefusedError(
+                    f"{self._address.text}: the engine sent {content_type} instead of a stream of events",
+                    "check that the address is an OpenAI-compatible API",
+                )
+            yield from self._events(connection)
+        except EngineError as error:
+            if (translated := self._translated(error)) is error:
+                raise
+            raise translated from error
+        finally:
+            connection.close()
+
+    def tokenize(self, text: str) -> list[int]:
+        """The engine's own ids of `text`, without a begin-of-sequence id.
+
+        llama.cpp takes special tokens as ordinary text; vLLM does as its tokenizer is configured.
+        """
+        answer = self.post("/tokenize", self._dialect.tokenize_request(self._model, text))
+        tokens = answer.get("tokens") if isinstance(answer, dict) else None
+        if not isinstance(tokens, list):
+            raise EngineRefusedError(f"{self._address.text}: the engine's /tokenize gave no tokens")
+        return tokens
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """What the engine answers to a request outside of the common API; `path` stands beside `/v1`."""
+        try:
+            return fetch_json(self._address, "POST", self._address.root + path, body, api_key=self._api_key)
+        except EngineError as error:
+            if (translated := self._translated(error)) is error:
+                raise
+            raise translated from error
+
+    def close(self) -> None:
+        """Let go of the engine. A server that lctx manages stays warm."""
+        if self._on_close is not None:
+            on_close, self._on_close = self._on_close, None
+            on_close()
+
+    def _translated(self, error: EngineError) -> EngineError:
+        return self._on_failure(error) if self._on_failure is not None else error
+
+    def _events(self, connection: Connection) -> Iterator[EngineEvent]:
+        reason: FinishReason | None = None
+        usage = _UNKNOWN_USAGE
+        held = ""
+        for message in read_messages(connection.read):
+            if not isinstance(message, dict):
+                raise EngineCrashedError(f"{self._address.text}: the engine sent an event that is no object")
+            if message.get("error") or message.get("object") == "error":
+                raise EngineRefusedError(
+                    f"{self._address.text}: the engine failed midway: {error_message(message)}"
+                )
+            if (progress := self._dialect.progress(message)) is not None:
+                yield progress
+            text, told = _choice(message)
+            text, held = whole_characters(held + text)
+            if text:
+                yield TextDelta(text)
+            if told:
+                if told == "error":
+                    raise EngineCrashedError(f"{self._address.text}: the engine failed midway")
+                reason = finish_reason(told)
+            usage = self._dialect.usage(message) or usage
+        if reason is None:
+            raise EngineCrashedError(
+                f"{self._address.text}: the stream ended before the answer did",
+                "see whether the engine still runs, and try again",
+            )
+        if held:
+            yield TextDelta("\N{REPLACEMENT CHARACTER}")
+        yield Finished(reason, usage)
+
+
+def _choice(message: dict[str, Any]) -> tuple[str, str | None]:
+    """The text and the finish reason of the first choice, on either path of the API."""
+    choices = message.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return "", None
+    choice = choices[0]
+    delta = choice.get("delta")
+    text = delta.get("content") if isinstance(delta, dict) else choice.get("text")
+    told = choice.get("finish_reason")
+    return text if isinstance(text, str) else "", told if isinstance(told, str) else None
+
+
+def whole_characters(text: str) -> tuple[str, str]:
+    r"""`text` without half a character, and the half that its end may hold until more arrives.
+
+    JSON spells characters beyond U+FFFF as two `\u` escapes, and an engine may cut between them.
+    """
+    if not any("\ud800" <= char <= "\udfff" for char in text):
+        return text, ""
+    cut = len(text) - 1 if "\ud800" <= text[-1] <= "\udbff" else len(text)
+    whole = text[:cut].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole, text[cut:]

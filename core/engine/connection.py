@@ -1,0 +1,185 @@
+"""One HTTP connection to an engine, on TCP or a Unix socket; no proxy, no redirect, no retry."""
+
+import json
+import socket
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
+
+from lctx.core.engine.address import Address
+from lctx.core.engine.stream import parse_json
+from lctx.core.errors import EngineCrashedError, EngineError, EngineLoadingError, EngineRefusedError
+
+CONNECT_TIMEOUT_S = 10.0
+_ERROR_BODY_BYTES = 64 * 1024
+_MESSAGE_CHARS = 400
+_OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+_TOO_MANY, _UNAVAILABLE = 429, 503
+_REDIRECTS = range(300, 400)
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket's file instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Connection:
+    """One request and its response; closing it is how a request is aborted."""
+
+    def __init__(self, address: Address, api_key: str | None, stall_s: float) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            address: Where the engine listens.
+            api_key: Sent as a bearer token, where given.
+            stall_s: Silence of this many seconds is a failure.
+        """
+        self._address = address
+        self._api_key = api_key
+        self._stall_s = stall_s
+        self._response: HTTPResponse | None = None
+        if address.socket is not None:
+            self._http: HTTPConnection = _UnixConnection(address.socket, CONNECT_TIMEOUT_S)
+        elif address.tls:
+            self._http = HTTPSConnection(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
+        else:
+            self._http = HTTPConnection(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
+
+    def send(self, method: str, path: str, body: Any = None) -> HTTPResponse:
+        """The response to a request, its status 200; its body is not read yet.
+
+        Raises:
+            EngineError: Nobody listens, the connection broke, or the engine answered with another status.
+            EngineLoadingError: It said that it is still loading.
+        """
+        headers = {"Accept": "application/json, text/event-stream"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        content = None
+        if body is not None:
+            content = json.dumps(body, separators=(",", ":")).encode()
+            headers["Content-Type"] = "application/json"
+        self._connect()
+        try:
+            # An engine that refuses a large prompt may answer before it has read all of it.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._http.request(method, path, content, headers)
+            self._response = self._http.getresponse()
+            if self._response.status != _OK:
+                raise self._refused(self._response)
+        except (OSError, HTTPException) as error:
+            raise self.broken(error) from error
+        return self._response
+
+    def read(self) -> bytes:
+        """What has arrived of the body, at least one byte; nothing at its end."""
+        if self._response is None:
+            raise ValueError("read before send")
+        try:
+            return self._response.read1(65536)
+        except (OSError, HTTPException, ValueError) as error:
+            raise self.broken(error) from error
+
+    def close(self) -> None:
+        """Close; an engine that is still answering drops the request."""
+        if self._response is not None:
+            self._response.close()
+        self._http.close()
+
+    def broken(self, error: Exception) -> EngineError:
+        """The error to raise where the connection failed midway."""
+        if isinstance(error, TimeoutError):
+            return EngineCrashedError(
+                f"{self._address.text}: the engine sent nothing for {self._stall_s:.0f} s",
+                "see whether it still runs (lctx ps), and try again",
+            )
+        return EngineCrashedError(
+            f"{self._address.text}: the connection broke before the answer was complete: {_why(error)}",
+            "see whether the engine still runs, and try again",
+        )
+
+    def _connect(self) -> None:
+        try:
+            self._http.connect()
+        except TimeoutError as error:
+            message = f"{self._address.text}: no connection within {CONNECT_TIMEOUT_S:.0f} s"
+            raise EngineRefusedError(message, "check the address, and that the engine runs") from error
+        except (OSError, HTTPException, UnicodeError) as error:
+            raise EngineRefusedError(
+                f"{self._address.text}: no connection: {_why(error)}",
+                "check the address, and that the engine runs",
+            ) from error
+        self._http.sock.settimeout(self._stall_s)
+
+    def _refused(self, response: HTTPResponse) -> EngineError | EngineLoadingError:
+        where, status = self._address.text, response.status
+        told = error_message(response.read(_ERROR_BODY_BYTES)) or response.reason or "no reason given"
+        if status in {_UNAUTHORIZED, _FORBIDDEN}:
+            return EngineRefusedError(
+                f"{where}: the engine did not accept the key ({status}): {told}",
+                "check the key in the environment",
+            )
+        if status == _UNAVAILABLE:
+            return EngineLoadingError(
+                f"{where}: the engine is not ready ({status}): {told}", "try again later"
+            )
+        if status in _REDIRECTS:
+            told = f"it points to {response.headers.get('Location', 'nowhere')!r}, and lctx does not follow"
+        hints = {
+            _NOT_FOUND: "check the address (it may need /v1) and the name of the model",
+            _TOO_MANY: "try again later: the engine limits how often it can be asked",
+        }
+        return EngineRefusedError(f"{where}: the engine answered {status}: {told}", hints.get(status))
+
+
+def error_message(body: bytes | Any) -> str:
+    """The one line that an engine's error object, or the beginning of its page, says."""
+    value = body
+    if isinstance(body, bytes):
+        try:
+            value = parse_json(body)
+        except EngineCrashedError:
+            value = body.decode("utf-8", "replace")
+    for key in ("error", "message", "detail"):
+        if isinstance(value, dict) and value.get(key):
+            value = value[key]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line[:_MESSAGE_CHARS].rstrip(".")
+
+
+def fetch_json(
+    address: Address,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    api_key: str | None = None,
+    stall_s: float = 60.0,
+) -> Any:
+    """The JSON value that the engine answers to one small request.
+
+    Raises:
+        EngineError: See `Connection.send`; or the answer is not JSON.
+    """
+    connection = Connection(address, api_key, stall_s)
+    try:
+        connection.send(method, path, body)
+        return parse_json(b"".join(iter(connection.read, b"")))
+    finally:
+        connection.close()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,125 @@
+"""What differs between engines that speak the same API: a few fields of the request and of the answer."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from lctx.core.engine.events import FinishReason, PrefillProgress, Usage
+from lctx.core.engine.protocol import Message, Prompt, Sampling
+from lctx.core.errors import EngineRefusedError
+
+_REASONS = {"length": FinishReason.LENGTH, "max_tokens": FinishReason.LENGTH, "abort": FinishReason.ABORT}
+
+
+class Dialect:
+    """Plain OpenAI-compatible: what every engine understands."""
+
+    kind: ClassVar[str] = "endpoint"
+    stall_s: ClassVar[float] = 600.0
+    """Silence that is a failure. A shared server may queue a request, or read a long prompt, for minutes."""
+
+    def request(self, model: str, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        """The path below the API's root, and the body, of a request for `prompt`."""
+        body: dict[str, Any] = {
+            "model": model,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        if sampling.json_schema is not None:
+            body |= self.constrain(sampling.json_schema)
+        messages = _messages(prompt)
+        if messages is None:
+            return "/completions", body | {"prompt": list(prompt)}
+        return "/chat/completions", body | {"messages": messages}
+
+    def constrain(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The fields that hold the answer to a JSON Schema."""
+        return {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": schema, "strict": True},
+            }
+        }
+
+    def tokenize_request(self, model: str, text: str) -> dict[str, Any]:
+        """The body of a request to `/tokenize`."""
+        return {"model": model, "prompt": text, "add_special_tokens": False}
+
+    def progress(self, message: dict[str, Any]) -> PrefillProgress | None:  # noqa: ARG002  (llama.cpp tells)
+        """How much of the prompt has been read, where the message says."""
+        return None
+
+    def usage(self, message: dict[str, Any]) -> Usage | None:
+        """The engine's own count, where the message carries it."""
+        counts = message.get("usage")
+        if not isinstance(counts, dict):
+            return None
+        details = counts.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        return Usage(
+            int(counts.get("prompt_tokens") or 0), int(cached or 0), int(counts.get("completion_tokens") or 0)
+        )
+
+
+class VllmDialect(Dialect):
+    """vLLM: the schema goes to its structured outputs on both paths."""
+
+    kind = "vllm"
+
+    def constrain(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The fields that hold the answer to a JSON Schema."""
+        return {"structured_outputs": {"json": schema}}
+
+
+class LlamaDialect(Dialect):
+    """llama.cpp: tells its progress, keeps the prefix, takes the schema as it is."""
+
+    kind = "llama"
+    stall_s = 60.0
+
+    def request(self, model: str, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        """The path below the API's root, and the body, of a request for `prompt`."""
+        path, body = super().request(model, prompt, sampling)
+        return path, body | {"cache_prompt": True, "return_progress": True}
+
+    def constrain(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The fields that hold the answer to a JSON Schema."""
+        return {"json_schema": schema}
+
+    def tokenize_request(self, model: str, text: str) -> dict[str, Any]:  # noqa: ARG002  (one model a server)
+        """The body of a request to `/tokenize`."""
+        return {"content": text, "add_special": False, "parse_special": False}
+
+    def progress(self, message: dict[str, Any]) -> PrefillProgress | None:
+        """How much of the prompt has been read, where the message says."""
+        told = message.get("prompt_progress")
+        if not isinstance(told, dict):
+            return None
+        return PrefillProgress(int(told["processed"]), int(told["total"]), int(told.get("cache", 0)))
+
+
+def finish_reason(told: str) -> FinishReason:
+    """The reason that an engine's word stands for.
+
+    Raises:
+        EngineRefusedError: It withheld the answer.
+    """
+    if told == "content_filter":
+        raise EngineRefusedError("the engine withheld the answer: content filter")
+    return _REASONS.get(told, FinishReason.STOP)
+
+
+def _messages(prompt: Sequence[int] | Sequence[Message]) -> list[dict[str, str]] | None:
+    if not prompt:
+        raise ValueError("an empty prompt")
+    messages = [turn for turn in prompt if isinstance(turn, Message)]
+    if not messages:
+        return None
+    if len(messages) != len(prompt):
+        raise ValueError("a prompt is either token ids or messages")
+    return [{"role": turn.role, "content": turn.content} for turn in messages]

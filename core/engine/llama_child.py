@@ -1,0 +1,194 @@
+"""The process that serves one GGUF model with llama.cpp until nobody has used it for a while.
+
+    LCTX_SERVER_KEY=… python -P -m lctx.core.engine.llama_child FOLDER ID MODEL WINDOW NAME --lock-fd N
+
+It is started by `core/engine/llama.py` in a session of its own, with the lock of its id already held on
+descriptor N: as long as this process lives, and not a moment longer, the id is taken.
+"""
+
+import argparse
+import fcntl
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lctx.core.engine.locks import try_lock
+from lctx.core.engine.processes import KEY_VARIABLE
+from lctx.core.engine.state import (
+    MAX_SOCKET_PATH,
+    Phase,
+    ServerFiles,
+    ServerState,
+    keep_alive,
+    process_start,
+    write_state,
+)
+from lctx.core.errors import EngineCrashedError, EngineMissingError, ModelFileError
+
+_POLL_S = 0.2
+_EXIT_S = 5
+_BATCH = 512
+"""Tokens between two reports of progress, and before a dropped request is noticed: two seconds here."""
+_PROMPT_CACHE_MIB = 512
+_PING_S = 5
+_LOADING = "error loading model: "
+_WARNINGS = 2
+_WINDOW_STEP = 256
+"""llama.cpp rounds a window up to a multiple of this."""
+
+
+def default_threads() -> int:
+    """Threads that llama.cpp computes with: one less than the cores that this process may use.
+
+    llama.cpp's threads wait for each other in a busy loop. With as many threads as cores, any other work on
+    the machine takes a core from one of them and all stand still (docs/benchmarks/threads.md).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores - 1, 1)
+
+
+def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> Any:
+    """llama.cpp's parameters for one quiet server with one slot."""
+    from xllamacpp import CommonParams
+
+    params = CommonParams()
+    params.model.path = arguments.model
+    params.model_alias = {arguments.name}
+    params.hostnames = [listen_at(files)]
+    params.port = 0  # the kernel picks one that is free
+    params.api_keys = [key]
+    params.ui = False
+    params.n_ctx = -(-arguments.window // _WINDOW_STEP) * _WINDOW_STEP
+    params.n_parallel = 1  # a second slot would halve the window; other prompts' KV is kept in memory instead
+    params.cache_ram_mib = _PROMPT_CACHE_MIB
+    params.swa_full = True  # without it a sliding-window model cannot reuse a part of a prefix
+    params.n_batch = params.n_ubatch = _BATCH
+    params.sse_ping_interval = _PING_S
+    params.cpuparams.n_threads = arguments.threads or default_threads()
+    params.cpuparams_batch.n_threads = arguments.threads_batch or params.cpuparams.n_threads
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
+    params.verbosity = _WARNINGS
+    params.offline = True
+    return params
+
+
+def listen_at(files: ServerFiles) -> str:
+    """The socket's path where the kernel takes one so long, else the loopback address."""
+    return str(files.socket) if len(os.fsencode(files.socket)) <= MAX_SOCKET_PATH else "127.0.0.1"
+
+
+def served_window(address: str, key: str) -> int:
+    """Tokens that one request may hold, as the running server says."""
+    from lctx.core.engine.address import parse_address
+    from lctx.core.engine.connection import fetch_json
+
+    slots = fetch_json(parse_address(address), "GET", "/slots", api_key=key)
+    return int(slots[0]["n_ctx"])
+
+
+def serve(arguments: argparse.Namespace, files: ServerFiles, state: ServerState) -> int:
+    """The exit status, once the model failed to load, the server was stopped, or nobody needed it."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    write_state(files, state)
+    try:
+        import xllamacpp
+
+        server = xllamacpp.Server(parameters(arguments, files, state.api_key))
+    except (ImportError, RuntimeError) as error:
+        sys.stderr.flush()
+        write_state(files, _failed(files, state, error))
+        return 1
+    window = served_window(server.listening_address, state.api_key)
+    version = f"xllamacpp/{xllamacpp.__version__}"
+    state = replace(
+        state, phase=Phase.READY, address=server.listening_address, window=window, version=version
+    )
+    write_state(files, state)
+    _stay(files, state, stopping)
+    # Whoever looks from here on finds nobody; the lock is held until the process is gone.
+    files.remove()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_EXIT_S)  # a request that is still computed must not keep a stopped server
+    del server
+    return 0
+
+
+def _stay(files: ServerFiles, state: ServerState, stopping: threading.Event) -> None:
+    """Return when stopped, or when the server was idle for its keep-alive."""
+    idle_from: float | None = None
+    while not stopping.wait(_POLL_S):
+        lease = try_lock(files.lease)
+        if lease is None:
+            if idle_from is not None:
+                idle_from = None
+                write_state(files, replace(state, idle_since=None))
+            continue
+        if idle_from is None:
+            idle_from = time.monotonic()
+            with suppress(OSError):
+                write_state(files, replace(state, idle_since=time.time()))
+        # Nobody can find a server whose state is gone: it would stay for nothing.
+        if time.monotonic() - idle_from >= keep_alive(files) or not files.state.exists():
+            return  # with the lease in hand: nobody can take it up any more
+        fcntl.flock(lease, fcntl.LOCK_UN)
+        os.close(lease)
+
+
+def _failed(files: ServerFiles, state: ServerState, error: Exception) -> ServerState:
+    """The state of a server that cannot be: why, in the most telling line of llama.cpp's log."""
+    if isinstance(error, ImportError):
+        return replace(state, phase=Phase.FAILED, error=str(error), error_code=EngineMissingError.code)
+    lines = files.log.read_text("utf-8", "replace").splitlines()
+    loading = [line.partition(_LOADING)[2] for line in lines if _LOADING in line]
+    failing = [line.partition(" E ")[2].strip() for line in lines if " E " in line]
+    why = (loading + failing + [str(error)])[0].strip().rstrip(".")
+    code = ModelFileError.code if loading else EngineCrashedError.code
+    return replace(state, phase=Phase.FAILED, error=why, error_code=code)
+
+
+def main() -> int:
+    """The process's exit status."""
+    parser = argparse.ArgumentParser(prog="lctx.core.engine.llama_child")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("id")
+    parser.add_argument("model")
+    parser.add_argument("window", type=int)
+    parser.add_argument("name")
+    parser.add_argument("--lock-fd", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads-batch", type=int, default=0)
+    arguments = parser.parse_args()
+    os.umask(0o077)
+    os.set_inheritable(arguments.lock_fd, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    files = ServerFiles(arguments.folder, arguments.id)
+    pid = os.getpid()
+    state = ServerState(
+        id=arguments.id,
+        kind="llama",
+        name=arguments.name,
+        model=arguments.model,
+        asked_window=arguments.window,
+        window=arguments.window,
+        pid=pid,
+        pid_started=process_start(pid),
+        address="",
+        api_key=os.environ.pop(KEY_VARIABLE),
+        version=f"python/{platform.python_version()}",
+        started_at=time.time(),
+        phase=Phase.LOADING,
+    )
+    return serve(arguments, files, state)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

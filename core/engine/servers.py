@@ -1,0 +1,130 @@
+"""The servers that lctx started and that still run: for `lctx ps` and `lctx stop`."""
+
+import os
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lctx.core.engine.processes import clean_up, end_servers
+from lctx.core.engine.state import (
+    Phase,
+    ServerFiles,
+    ServerState,
+    keep_alive,
+    read_state,
+    usable_runtime,
+)
+from lctx.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """A running server.
+
+    Attributes:
+        id: What `lctx stop` takes; the model's name works as well.
+        kind: The engine: "llama".
+        name: The model as the user calls it.
+        model: The model's file.
+        window: Tokens that one request may hold.
+        pid: Its process.
+        address: Where it listens; empty while it loads.
+        started_at: Seconds since the epoch.
+        busy: Whether a command is using it.
+        keep_alive_s: Seconds that it stays when idle, or None for forever.
+        expires_at: Seconds since the epoch when it ends by itself; None while it is used, or where it stays.
+        rss_bytes: Resident memory; 0 where the system does not tell.
+        version: The engine's package and its version.
+        loading: Whether it is not ready yet.
+    """
+
+    id: str
+    kind: str
+    name: str
+    model: str
+    window: int
+    pid: int
+    address: str
+    started_at: float
+    busy: bool
+    keep_alive_s: float | None
+    expires_at: float | None
+    rss_bytes: int
+    version: str
+    loading: bool
+
+
+def list_servers(runtime: Path) -> list[ServerInfo]:
+    """The servers that run, oldest first. What dead ones left is removed on the way."""
+    return [_describe(files, state) for files, state in _running(runtime)]
+
+
+def stop_servers(runtime: Path, name: str | None = None) -> list[ServerInfo]:
+    """The servers that were stopped: all, or those whose id, model or process id is `name`.
+
+    Raises:
+        UsageError: None is called `name`.
+    """
+    running = _running(runtime)
+    chosen = [
+        (files, state)
+        for files, state in running
+        if name is None or name in {state.id, state.name, str(state.pid)}
+    ]
+    if name is not None and not chosen:
+        names = ", ".join(state.id for _, state in running)
+        raise UsageError(
+            f"{name}: no such engine", f"running: {names}" if names else "no engine is running: see lctx ps"
+        )
+    stopped = [_describe(files, state) for files, state in chosen]
+    end_servers(chosen)
+    return stopped
+
+
+def _running(runtime: Path) -> list[tuple[ServerFiles, ServerState]]:
+    if not runtime.exists() and os.access(_first_parent(runtime), os.W_OK):
+        return []  # nothing was ever started here: leave no directory behind
+    folder, _ = usable_runtime(runtime)
+    running = []
+    for path in folder.glob("*.lock"):
+        files = ServerFiles(folder, path.stem)
+        if not clean_up(files) and (state := read_state(files)) is not None:
+            running.append((files, state))
+    return sorted(running, key=lambda server: server[1].started_at)
+
+
+def _first_parent(path: Path) -> Path:
+    return next((parent for parent in path.parents if parent.exists()), path)
+
+
+def _describe(files: ServerFiles, state: ServerState) -> ServerInfo:
+    stays = keep_alive(files)
+    forever = stays == float("inf")
+    expires = None if forever or state.idle_since is None else state.idle_since + stays
+    return ServerInfo(
+        id=state.id,
+        kind=state.kind,
+        name=state.name,
+        model=state.model,
+        window=state.window,
+        pid=state.pid,
+        address=state.address,
+        started_at=state.started_at,
+        busy=state.idle_since is None and state.phase is Phase.READY,
+        keep_alive_s=None if forever else stays,
+        expires_at=expires,
+        rss_bytes=_resident_bytes(state.pid),
+        version=state.version,
+        loading=state.phase is Phase.LOADING,
+    )
+
+
+def _resident_bytes(pid: int) -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        command = ["ps", "-o", "rss=", "-p", str(pid)]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
+        return int(told) * 1024
+    return 0
