@@ -1,0 +1,139 @@
+"""Bytes to text, exactly: what was decoded can be taken back to its line in any editor."""
+
+import codecs
+from dataclasses import dataclass
+
+from lctx.core.errors import EmptySourceError, LimitError, UnsupportedSourceError
+from lctx.formats.sniffing import HEAD_BYTES, has_binary_bytes, wide_encoding
+
+MAX_TEXT_BYTES = 100 * 1024 * 1024
+"""The largest source that is read as text: about twenty-five times a window of a million tokens."""
+
+_SAMPLE_BYTES = 64 * 1024
+"""As much as the guess of an encoding looks at; more makes it slower, not better."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_VALID_PER_BAD = 10
+_CLOSE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Text, and what had to be guessed or replaced to get it.
+
+    Attributes:
+        text: Newlines as they stand; a byte order mark is no part of it.
+        encoding: Its Python name.
+        warnings: One sentence each; empty for UTF-8 and for what carries a mark.
+    """
+
+    text: str
+    encoding: str
+    warnings: tuple[str, ...] = ()
+
+
+def decode(path: str, content: bytes) -> Decoded:
+    """The text of `content`.
+
+    UTF-8 is taken where the bytes are valid; a few broken sequences in it are replaced, not guessed at, so
+    that the rest keeps its place. Only bytes that are no UTF-8 are given to a guess.
+
+    Raises:
+        EmptySourceError: There is no character but white space.
+        LimitError: There are more than `MAX_TEXT_BYTES` bytes.
+        UnsupportedSourceError: The bytes are no text.
+    """
+    if len(content) > MAX_TEXT_BYTES:
+        size, ceiling = len(content) // 2**20, MAX_TEXT_BYTES // 2**20
+        why = f"{size} MiB of text, more than the {ceiling} MiB that lctx reads"
+        raise LimitError(path, why, "split it, or name the part that matters")
+    decoded = _decoded(path, content)
+    if not decoded.text or decoded.text.isspace():
+        raise EmptySourceError(path, "it holds nothing but white space" if decoded.text else "it is empty")
+    return decoded
+
+
+def _decoded(path: str, content: bytes) -> Decoded:
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return _with_replacements(content[len(mark) :], encoding)
+    if has_binary_bytes(content):
+        raise UnsupportedSourceError(
+            path, "binary content, not text", "lctx reads text, PDF and Word (.docx)"
+        )
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return _salvaged(content) or _guessed(path, content)
+    if "\x00" in text[:HEAD_BYTES] and (wide := wide_encoding(content[:HEAD_BYTES])):
+        return _with_replacements(content, wide)
+    return Decoded(text, "utf-8")
+
+
+def _with_replacements(content: bytes, encoding: str) -> Decoded:
+    try:
+        return Decoded(content.decode(encoding), encoding)
+    except UnicodeDecodeError:
+        warning = f"Some bytes are not valid {encoding.upper()} and were replaced by U+FFFD."
+        return Decoded(content.decode(encoding, "replace"), encoding, (warning,))
+
+
+def _salvaged(content: bytes) -> Decoded | None:
+    """UTF-8 with few faults in it: a file cut in the middle of a character, one stray byte in a log."""
+    text = content.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    valid = len(text) - len(text.encode("ascii", "ignore")) - bad
+    if valid < _VALID_PER_BAD * bad and not (valid and _is_cut(content)):
+        return None
+    if wide_encoding(content[:HEAD_BYTES]):
+        return None
+    warning = f"{bad} byte sequence{'s are' if bad > 1 else ' is'} not valid UTF-8, replaced by U+FFFD."
+    return Decoded(text, "utf-8", (warning,))
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether all that is wrong is an unfinished character at the very end."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content, final=False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guessed(path: str, content: bytes) -> Decoded:
+    if wide := wide_encoding(content[:HEAD_BYTES]):
+        return _with_replacements(content, wide)
+    from charset_normalizer import from_bytes
+
+    matches = from_bytes(_sample(content))
+    best = matches.best()
+    if best is None:
+        raise UnsupportedSourceError(path, "neither text nor a format that lctx reads", "convert it to UTF-8")
+    # Western European text is what most files without a mark hold: it wins where the guess is a near tie.
+    western = next((match for match in matches if match.encoding in {"cp1252", "latin_1"}), None)
+    close = western is not None and western.chaos <= best.chaos + _CLOSE
+    encoding = "cp1252" if close and western and western.coherence >= best.coherence else best.encoding
+    warning = f"Its encoding is not stated: read as {encoding}, a guess."
+    try:
+        return Decoded(content.decode(encoding), encoding, (warning,))
+    except UnicodeDecodeError:
+        return Decoded(content.decode(encoding, "replace"), encoding, (warning,))
+
+
+def _sample(content: bytes) -> bytes:
+    """Whole lines around the first byte that is no ASCII: the part that tells encodings apart."""
+    if len(content) <= _SAMPLE_BYTES:
+        return content
+    high = next(
+        (start for start in range(0, len(content), 4096) if not content[start : start + 4096].isascii()), 0
+    )
+    start = content.rfind(b"\n", 0, high) + 1
+    # A line without end would put the sample where nothing is to be seen.
+    start = max(start, high - _SAMPLE_BYTES // 2)
+    return content[start : start + _SAMPLE_BYTES]

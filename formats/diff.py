@@ -1,0 +1,202 @@
+"""Unified diffs: every hunk with the file and the lines of the new side that it stands for.
+
+What git writes is read (`git diff`, `git log -p`, `git format-patch`), and what diff -u does. Lines are
+counted in the diff itself, so that a quote can be looked up there; the changed file's place is the `part`.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from lctx.core.document import Block, Document, Location, Span, line_ends
+from lctx.core.errors import DamagedSourceError
+from lctx.formats.decoding import decode
+from lctx.formats.reader import sha256_of
+
+READER = "diff/1"
+
+SNIFFED_BYTES = 4 * 1024 * 1024
+"""How far into a source its first hunk is looked for; commit messages may come before it."""
+
+_OPENING = re.compile(
+    rb"\s*(?:diff --git |diff -|--- |commit [0-9a-f]{7,64}\b|From [0-9a-f]{40,64} |Index: "
+    rb"|[0-9a-f]{7,64} |@@ -\d)"
+)
+_HUNK_BYTES = re.compile(
+    rb"^--- [^\r\n]+\r?\n\+\+\+ [^\r\n]+\r?\n@@ -\d|^@@@"
+    rb"|^diff --git [^\r\n]+\r?\n(?:index|new|deleted|similarity|old)",
+    re.MULTILINE,
+)
+_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+_COMBINED = re.compile(r"(@@@+)(?: -\d+(?:,\d+)?)+ \+(\d+)(?:,(\d+))? @@@+ ?(.*)")
+_COMMIT = re.compile(r"(?:commit|From) ([0-9a-f]{7,64})\b")
+_QUOTED = re.compile(r'\\(?:([0-7]{3})|([abfnrtv"\\]))')
+_ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
+_NOWHERE = "/dev/null"
+_COMMIT_CHARS = 12
+
+
+def looks_like_diff(content: bytes) -> bool:
+    """Whether `content` begins as a diff or a log does and holds a change in unified form."""
+    return bool(_OPENING.match(content[:4096]) and _HUNK_BYTES.search(content[:SNIFFED_BYTES]))
+
+
+def read_diff(path: str, content: bytes) -> Document:
+    """The document of a unified diff: a span and a block for each hunk, and for what stands between them.
+
+    Raises:
+        DamagedSourceError: It holds no change.
+    """
+    decoded = decode(path, content)
+    reading = _Reading(decoded.text)
+    if not any(block.kind == "hunk" for block in reading.blocks) and "diff --git " not in decoded.text:
+        raise DamagedSourceError(path, "it holds no unified diff", "make it with git diff or diff -u")
+    return Document(
+        path=path,
+        kind="diff",
+        reader=READER,
+        sha256=sha256_of(content),
+        text=decoded.text,
+        spans=tuple(reading.spans),
+        blocks=tuple(reading.blocks),
+        warnings=decoded.warnings,
+    )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One pass over the lines of a diff; `spans` and `blocks` are complete when it is built."""
+
+    text: str
+    spans: list[Span] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    _start: int = 0
+    _first_line: int = 1
+    _part: str | None = None
+    _file: str = ""
+    _old_file: str = ""
+    _symbol: tuple[str, ...] = ()
+    _is_hunk: bool = False
+    _old_left: int = 0
+    _new_left: int = 0
+    _columns: int = 0  # of a combined diff: how many parents the merge has; 0 in all others
+
+    def __post_init__(self) -> None:
+        position = 0
+        for number, end in enumerate(line_ends(self.text), start=1):
+            self._take(self.text[position:end].rstrip("\r\n"), position, number)
+            position = end
+        self._close(len(self.text), number + 1)
+
+    def _take(self, line: str, start: int, number: int) -> None:
+        if self._consumes(line):
+            return
+        if hunk := _HUNK.match(line):
+            first, count = int(hunk[3]), int(hunk[4] or 1)
+            self._open_hunk(start, number, first, count, hunk[5])
+            self._old_left, self._new_left = int(hunk[2] or 1), count
+        elif hunk := _COMBINED.match(line):
+            self._open_hunk(start, number, int(hunk[2]), int(hunk[3] or 1), hunk[4])
+            self._columns = len(hunk[1]) - 1
+        elif line.startswith("diff "):
+            self._file = self._old_file = ""
+            self._open(start, number, _file_of_header(line) or "diff")
+        elif commit := _COMMIT.match(line):
+            self._file = ""
+            self._open(start, number, f"commit {commit[1][:_COMMIT_CHARS]}")
+        else:
+            self._take_header(line, start, number)
+
+    def _take_header(self, line: str, start: int, number: int) -> None:
+        if line.startswith("--- ") and len(line) > len("--- "):
+            if self._is_hunk:
+                self._open(start, number, "diff")
+            self._old_file = line[4:]
+        elif line.startswith("+++ "):
+            self._file = _new_side(self._old_file, line[4:])
+            self._part = self._file
+        elif self._is_hunk and line.strip() != "" and not line.startswith("\\"):
+            self._open(start, number, self._part_after_hunk())
+
+    def _consumes(self, line: str) -> bool:
+        """Whether `line` belongs to the open hunk: counted, so that "--- a" can be a removed "-- a"."""
+        if self._columns:
+            if line[:1] in {" ", "+", "-", "\\"} or not line:
+                return True
+            self._columns = 0
+            return False
+        if self._old_left <= 0 and self._new_left <= 0:
+            return False
+        sign = line[:1] or " "  # some mailers strip the one space of an empty line
+        if sign not in " +-\\":
+            self._old_left = self._new_left = 0
+            return False
+        self._old_left -= sign in " -"
+        self._new_left -= sign in " +"
+        return True
+
+    def _open_hunk(self, start: int, number: int, first: int, count: int, symbol: str) -> None:
+        last = first + max(count, 1) - 1
+        self._open(start, number, f"{self._file}:{first}-{last}" if self._file else f"{first}-{last}")
+        self._is_hunk = True
+        self._symbol = (symbol.strip(),) if symbol.strip() else ()
+
+    def _open(self, start: int, number: int, part: str) -> None:
+        self._close(start, number)
+        self._start, self._first_line, self._part = start, number, part
+        self._is_hunk, self._symbol = False, ()
+
+    def _close(self, end: int, number: int) -> None:
+        if end <= self._start:
+            return
+        part = self._part or "diff"
+        self.spans.append(Span(self._start, end, Location(part=part), first_line=self._first_line))
+        heading = (self._file or part,)
+        kind = "hunk" if self._is_hunk else "paragraph"
+        self.blocks.append(Block(kind, self._start, end, heading=heading, symbol=self._symbol))
+        self._start, self._first_line = end, number
+
+    def _part_after_hunk(self) -> str:
+        return self._file or "diff"
+
+
+def _new_side(old: str, new: str) -> str:
+    """The path that a change is told of: the new side's, or the old one's where the file was deleted."""
+    old_path, new_path = _path_of(old), _path_of(new)
+    prefixed = re.match(r"[abciow12]/", old_path) or old_path == _NOWHERE
+    if prefixed and (re.match(r"[abciow12]/", new_path) or new_path == _NOWHERE):
+        old_path, new_path = (name if name == _NOWHERE else name[2:] for name in (old_path, new_path))
+    return f"{old_path} (deleted)" if new_path == _NOWHERE else new_path
+
+
+def _path_of(field_text: str) -> str:
+    """The path of a ---/+++ line: without the time stamp behind a tab, unquoted as git quotes."""
+    if field_text.startswith('"'):
+        end = field_text.rfind('"')
+        return _unquoted(field_text[1:end]) if end > 0 else field_text
+    return field_text.partition("\t")[0].rstrip()
+
+
+def _unquoted(quoted: str) -> str:
+    """Git writes bytes outside ASCII as three octal digits each."""
+    pieces: list[bytes] = []
+    position = 0
+    for escape in _QUOTED.finditer(quoted):
+        pieces.append(quoted[position : escape.start()].encode())
+        pieces.append(bytes([int(escape[1], 8) & 0xFF if escape[1] else _ESCAPES[escape[2]]]))
+        position = escape.end()
+    pieces.append(quoted[position:].encode())
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
+def _file_of_header(line: str) -> str | None:
+    """The new side's path of a `diff --git a/x b/x` line, which stands alone for renames and binary files."""
+    if not line.startswith("diff --git "):
+        return line.rpartition(" ")[2] if line.startswith(("diff --cc ", "diff --combined ")) else None
+    names = line[len("diff --git ") :]
+    if names.endswith('"'):
+        return _path_of(names[names.rfind(' "') + 1 :])[2:] or None
+    # Both names are the same but for a rename, and may hold spaces: then the halves tell.
+    half = len(names) // 2
+    if names[half : half + 1] == " " and names[2:half] == names[half + 3 :]:
+        return names[half + 3 :]
+    return names.rpartition(" b/")[2] or None

@@ -1,0 +1,23 @@
+"""What a reader is: a function from a source's bytes to its document, and what all readers share."""
+
+import hashlib
+from typing import Protocol
+
+from lctx.core.document import Document, Location, Span
+
+
+class Reader(Protocol):
+    """Turns the bytes of one source into a document; raises only errors of `SourceError`'s family."""
+
+    def __call__(self, path: str, content: bytes) -> Document:
+        """The document that `content` holds; `path` only names it, nothing is opened."""
+
+
+def sha256_of(content: bytes) -> str:
+    """The hash that names a source's bytes, in hexadecimal."""
+    return hashlib.sha256(content, usedforsecurity=False).hexdigest()
+
+
+def one_span(text: str) -> tuple[Span, ...]:
+    """The spans of a source whose lines are its only places: one from line 1, none where there is no text."""
+    return (Span(0, len(text), Location(), first_line=1),) if text else ()

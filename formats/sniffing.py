@@ -1,0 +1,133 @@
+"""What bytes are, by their first few: the kinds that lctx reads, and the names of those that it does not."""
+
+import codecs
+import re
+from pathlib import PurePosixPath
+
+HEAD_BYTES = 8192
+"""As much of a file's beginning as decides what it is; git looks at 8000 bytes for the same purpose."""
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF87a", "a GIF image"),
+    (b"GIF89a", "a GIF image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"\x00\x00\x01\x00", "an icon"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x7fELF", "a program"),
+    (b"\xcf\xfa\xed\xfe", "a program"),
+    (b"MZ\x90\x00", "a program"),
+    (b"\xca\xfe\xba\xbe", "a compiled class"),
+    (b"\x00asm", "a WebAssembly module"),
+    (b"SQLite format 3\x00", "a SQLite database"),
+    (b"GGUF", "a GGUF model"),
+    (b"OggS", "an Ogg recording"),
+    (b"fLaC", "a FLAC recording"),
+    (b"ID3", "an MP3 recording"),
+    (b"PAR1", "a Parquet table"),
+    (b"{\\rtf", "an RTF document"),
+    (b"%!PS", "a PostScript document"),
+)
+_ZIP_KINDS = (
+    (re.compile(rb"ppt/(?:presentation|slides)"), "a PowerPoint presentation"),
+    (re.compile(rb"xl/(?:workbook|worksheets)"), "an Excel workbook"),
+    (re.compile(rb"mimetypeapplication/epub"), "an EPUB book"),
+    (re.compile(rb"mimetypeapplication/vnd\.oasis\.opendocument"), "an OpenDocument file"),
+    (re.compile(rb"META-INF/MANIFEST\.MF"), "a Java archive"),
+)
+_WORD_IN_ZIP = re.compile(rb"word/(?:document|settings|styles|_rels)")
+_ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1a\x1b") + b"\x7f"
+_MAX_CONTROL_SHARE = 0.05
+_TEXT_SIGNATURES = frozenset({b"ID3", b"BZh", b"PAR1", b"GGUF", b"OggS", b"fLaC"})
+"""Signatures that are plain letters: text may begin with them, so they need something binary behind them."""
+
+
+def suffix_of(path: str) -> str:
+    """The last suffix of the file's name in lower case, with its dot; empty where there is none."""
+    return PurePosixPath(path).suffix.lower()
+
+
+def is_pdf(path: str, content: bytes) -> bool:
+    """Whether `content` is to be read as PDF: by its first bytes, or by its name and its first kilobyte."""
+    return content.startswith(b"%PDF-") or (suffix_of(path) == ".pdf" and other_kind(content) is None)
+
+
+def is_zip(content: bytes) -> bool:
+    """Whether `content` begins as a ZIP container does."""
+    return content.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def is_word(content: bytes) -> bool:
+    """Whether `content`, a whole ZIP container, holds a Word document: names stand uncompressed in it."""
+    return is_zip(content) and _WORD_IN_ZIP.search(content) is not None
+
+
+def is_ole(content: bytes) -> bool:
+    """Whether `content` is Microsoft's old container: Word before 2007, or a newer file with a password."""
+    return content.startswith(_OLE)
+
+
+def is_encrypted_office(content: bytes) -> bool:
+    """Whether `content` is an Office file that opens with a password only."""
+    return is_ole(content) and _ENCRYPTED_OFFICE in content
+
+
+def zip_kind(content: bytes) -> str:
+    """What a ZIP container that is no Word document holds, in words."""
+    return next((kind for pattern, kind in _ZIP_KINDS if pattern.search(content)), "a ZIP archive")
+
+
+def other_kind(content: bytes) -> str | None:
+    """The name of a kind that lctx does not read, or None: text, and what its readers know."""
+    head = content[:HEAD_BYTES]
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature) and (signature not in _TEXT_SIGNATURES or has_binary_bytes(head)):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] in {b"WEBP", b"WAVE", b"AVI "}:
+        return "a WebP image" if head[8:12] == b"WEBP" else "a recording"
+    if head[4:8] == b"ftyp":
+        return "a recording"
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    return None
+
+
+def has_binary_bytes(content: bytes) -> bool:
+    """Whether the first bytes are those of no text in any encoding that lctx decodes."""
+    head = content[:HEAD_BYTES]
+    if head.startswith(_BOMS) or wide_encoding(head):
+        return False
+    if b"\x00" in head:
+        return True
+    return len(head) - len(head.translate(None, _CONTROLS)) > _MAX_CONTROL_SHARE * len(head)
+
+
+def wide_encoding(head: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a mark, told by where its NULs stand; None for everything else.
+
+    Text in Latin letters has a NUL in nearly every second byte, always on the same side.
+    """
+    if b"\x00" not in head or len(head) < 4:  # noqa: PLR2004 - one character of UTF-32
+        return None
+    quarter = len(head) // 4
+    nuls = [head[offset::4].count(0) / quarter for offset in range(4)]
+    full, empty = 0.7, 0.05
+    if min(nuls[1:]) > full and nuls[0] < empty:
+        return "utf-32-le"
+    if min(nuls[:3]) > full and nuls[3] < empty:
+        return "utf-32-be"
+    if min(nuls[1], nuls[3]) > full and max(nuls[0], nuls[2]) < empty:
+        return "utf-16-le"
+    if min(nuls[0], nuls[2]) > full and max(nuls[1], nuls[3]) < empty:
+        return "utf-16-be"
+    return None

@@ -1,0 +1,301 @@
+"""Word files: the body in reading order, then what stands around it, each paragraph with its number.
+
+A Word file has no pages before it is laid out. Its places are the headings above, and the paragraph, counted
+from 1 through the whole part: in tables cell by cell, in text boxes after the paragraph that holds them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lctx.core.document import Block, Document, Location, Span
+from lctx.core.errors import DamagedSourceError, EmptySourceError, LimitError, ScannedSourceError
+from lctx.formats.reader import sha256_of
+from lctx.formats.word_package import Package
+from lctx.formats.word_styles import MAX_LEVELS, Numbering, Styles, W, attribute, find, outline_level
+from lctx.formats.word_text import MC, M, Runs, equation, numbering_of
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+READER = "word/1"
+
+MAX_HEADING_CHARS = 300
+"""A longer paragraph in a heading's style is read as a paragraph."""
+MAX_PARAGRAPHS = 1_000_000
+"""The most paragraphs that one file may hold."""
+
+_TRANSPARENT = frozenset(
+    [
+        f"{W}{name}"
+        for name in ("sdt", "sdtContent", "customXml", "smartTag", "ins", "moveTo", "body", "txbxContent")
+    ]
+)
+_REMOVED = frozenset({f"{W}del", f"{W}moveFrom"})
+_ASIDE = ("header", "footer", "footnotes", "endnotes", "comments")
+
+
+def read_word(path: str, content: bytes) -> Document:
+    """The document of a Word file (.docx and its kin, Strict and Transitional).
+
+    Raises:
+        DamagedSourceError: It is no Word file, or cannot be made sense of.
+        EmptySourceError: It holds no text.
+        EncryptedSourceError: It is encrypted.
+        LimitError: It is larger or deeper than a ceiling.
+        ScannedSourceError: It holds pictures and no text.
+    """
+    reading = _Reading(path, Package(path, content))
+    try:
+        reading.read()
+    except RecursionError as error:
+        raise LimitError(path, "its parts are nested too deeply", "save it anew from Word") from error
+    text = "".join(reading.pieces)
+    if not text:
+        if reading.runs.has_drawing:
+            raise ScannedSourceError(path, "it holds pictures and no text", "run OCR on it first")
+        raise EmptySourceError(path, "it holds no text")
+    return Document(
+        path=path,
+        kind="docx",
+        reader=READER,
+        sha256=sha256_of(content),
+        text=text,
+        spans=tuple(reading.spans),
+        blocks=tuple(reading.blocks),
+        warnings=tuple(reading.warnings()),
+    )
+
+
+@dataclass(slots=True)
+class _Open:
+    """A block that may go on: the items of a list, the rows of a table."""
+
+    kind: str
+    start: int
+
+
+class _Reading:
+    """One pass over a package; `pieces`, `spans` and `blocks` grow together."""
+
+    def __init__(self, path: str, package: Package) -> None:
+        self.pieces: list[str] = []
+        self.spans: list[Span] = []
+        self.blocks: list[Block] = []
+        self.runs = Runs()
+        self._path = path
+        self._package = package
+        self._length = 0
+        self._paragraph = 0
+        self._part: str | None = None
+        self._headings: list[tuple[int, str]] = []
+        self._open: _Open | None = None
+        self._unread: list[str] = []
+        self._has_foreign = False
+        self._styles, self._numbering = Styles(None), Numbering(None)
+
+    def read(self) -> None:
+        main = self._package.main_part()
+        related = self._package.relationships(main)
+        targets: dict[str, list[str]] = {}
+        for kind, target, _ in related:
+            targets.setdefault(kind, []).append(target)
+        self._styles = Styles(self._aside_root(targets.get("styles", [])[:1]))
+        self._numbering = Numbering(self._aside_root(targets.get("numbering", [])[:1]))
+        root = self._package.xml(main)
+        body = find(root, "body")
+        if body is None:
+            raise self._package.damaged("it holds no Word document")
+        self._blocks_of(body)
+        self._close()
+        self._read_asides(targets)
+
+    def warnings(self) -> Iterable[str]:
+        if self.runs.has_tracked:
+            yield "It holds tracked changes: read as if all were accepted."
+        if self.runs.has_hidden:
+            yield "It holds hidden text, which was left out."
+        if self._has_foreign:
+            yield "It embeds another document, which was not read."
+        yield from self._unread
+
+    def _aside_root(self, parts: list[str]) -> "_Element | None":
+        """The root of a part that the body can be read without; what cannot be read is told as a warning."""
+        for part in parts:
+            try:
+                return self._package.xml(part)
+            except DamagedSourceError as error:
+                self._unread.append(f"Not all was read: {error.why}.")
+        return None
+
+    # The body, block by block.
+
+    def _blocks_of(self, container: "_Element") -> None:
+        for child in container:
+            tag = child.tag
+            if tag == f"{W}p":
+                self._take_paragraph(child)
+            elif tag == f"{W}tbl":
+                self._take_table(child)
+            elif tag in _TRANSPARENT:
+                self.runs.has_tracked |= tag in {f"{W}ins", f"{W}moveTo"}
+                self._blocks_of(child)
+            elif tag in _REMOVED:
+                self.runs.has_tracked = True
+            elif tag == f"{MC}AlternateContent":
+                choice = child.find(f"{MC}Choice")
+                self._blocks_of(choice if choice is not None else child)
+            elif tag == f"{M}oMathPara":
+                self._emit(equation(child).strip(), "paragraph", self._paragraph or 1)
+            elif tag == f"{W}altChunk":
+                self._has_foreign = True
+
+    def _count_paragraph(self) -> int:
+        self._paragraph += 1
+        if self._paragraph > MAX_PARAGRAPHS:
+            raise LimitError(
+                self._path, f"more than {MAX_PARAGRAPHS:,} paragraphs", "save it in several files"
+            )
+        return self._paragraph
+
+    def _take_paragraph(self, paragraph: "_Element") -> None:
+        number = self._count_paragraph()
+        text, boxes = self._text_of(paragraph)
+        properties = find(paragraph, "pPr")
+        style = self._styles.style(attribute(find(properties, "pStyle")))
+        label = self._label_of(properties)
+        if text:
+            stated = outline_level(properties)
+            level = style.outline if stated is None else stated
+            labelled = f"{label} {text}" if label else text
+            if level is not None and level <= MAX_LEVELS and len(labelled) <= MAX_HEADING_CHARS:
+                self._emit_heading(level, labelled, number)
+            else:
+                self._emit(labelled, "list" if label else "paragraph", number)
+        for box in boxes:
+            self._close()
+            self._blocks_of(box)
+
+    def _text_of(self, paragraph: "_Element") -> tuple[str, list["_Element"]]:
+        """Its text without white space around it, and the text boxes that hang on it."""
+        self.runs.boxes = []
+        text = self.runs.text_of(paragraph).strip()
+        return text, self.runs.boxes
+
+    def _label_of(self, properties: "_Element | None") -> str:
+        style = self._styles.style(attribute(find(properties, "pStyle")))
+        name, level = numbering_of(properties)
+        name = style.numbering if name is None else name
+        if name is None or name == "0":
+            return ""
+        return self._numbering.next_label(name, level if level is not None else style.level or 0)
+
+    def _take_table(self, table: "_Element") -> None:
+        """Each row on a line of its own; a table of one column is a frame around its paragraphs."""
+        rows = [row for row in _unwrapped(table, f"{W}tr") if find(row, "trPr", "del") is None]
+        cells = [list(_unwrapped(row, f"{W}tc")) for row in rows]
+        if all(len(row) <= 1 for row in cells):
+            for row in cells:
+                for cell in row:
+                    self._blocks_of(cell)
+            return
+        for row in cells:
+            self._take_row(row)
+
+    def _take_row(self, cells: list["_Element"]) -> None:
+        first = self._paragraph + 1
+        nested: list[_Element] = []
+        texts = [self._cell_text(cell, nested) for cell in cells]
+        if any(texts):
+            self._emit(" | ".join(texts), "table", first)
+        for container in nested:
+            if container.tag == f"{W}tbl":
+                self._take_table(container)
+            else:
+                self._blocks_of(container)
+
+    def _cell_text(self, cell: "_Element", nested: list["_Element"]) -> str:
+        """A cell's own paragraphs on one line; tables and text boxes inside it go to `nested`."""
+        texts: list[str] = []
+        for child in cell:
+            if child.tag == f"{W}p":
+                self._count_paragraph()
+                label = self._label_of(find(child, "pPr"))
+                text, boxes = self._text_of(child)
+                texts.append(f"{label} {text}" if label and text else text)
+                nested += boxes
+            elif child.tag == f"{W}tbl":
+                nested.append(child)
+            elif child.tag in _TRANSPARENT:
+                texts.append(self._cell_text(child, nested))
+        return " ".join(" ".join(text.split()) for text in texts if text)
+
+    # What stands around the body.
+
+    def _read_asides(self, targets: dict[str, list[str]]) -> None:
+        told: set[str] = set()
+        for kind in _ASIDE:
+            for part in sorted(set(targets.get(kind, []))):
+                root = self._aside_root([part])
+                if root is None:
+                    continue
+                if kind in {"header", "footer"}:
+                    self._read_margin(kind, root, told)
+                else:
+                    self._read_notes(kind.removesuffix("s"), root)
+
+    def _read_margin(self, kind: str, root: "_Element", told: set[str]) -> None:
+        """A header or footer; sections repeat them, so what was read once is not read again."""
+        seen = "\n".join(text for text in root.itertext(f"{W}t"))
+        if kind + seen not in told:
+            told.add(kind + seen)
+            self._read_aside(kind, root)
+
+    def _read_notes(self, kind: str, root: "_Element") -> None:
+        for note in root:
+            if attribute(note, "type") in {None, "normal"}:  # separators are notes too
+                author = attribute(note, "author")
+                name = f"{kind} {attribute(note, 'id')}"
+                self._read_aside(f"{name} by {author}" if author else name, note)
+
+    def _read_aside(self, part: str, element: "_Element") -> None:
+        self._part, self._paragraph, self._headings = part, 0, []
+        self._blocks_of(element)
+        self._close()
+
+    # What comes out.
+
+    def _emit_heading(self, level: int, text: str, paragraph: int) -> None:
+        self._close()
+        title = " ".join(text.split())
+        while self._headings and self._headings[-1][0] >= level:
+            self._headings.pop()
+        self._headings.append((level, title))
+        self._emit(text, "heading", paragraph)
+        self._close()
+
+    def _emit(self, text: str, kind: str, paragraph: int) -> None:
+        if not text:
+            return
+        if self._open is None or self._open.kind != kind or kind in {"heading", "paragraph"}:
+            self._close()
+            self._open = _Open(kind, self._length)
+        start = self._length
+        self._length += len(text) + 1
+        self.pieces += (text, "\n")
+        self.spans.append(Span(start, self._length, Location(paragraph=paragraph, part=self._part)))
+
+    def _close(self) -> None:
+        if self._open is not None:
+            heading = tuple(title for _, title in self._headings)
+            self.blocks.append(Block(self._open.kind, self._open.start, self._length, heading=heading))
+            self._open = None
+
+
+def _unwrapped(element: "_Element", tag: str) -> Iterable["_Element"]:
+    """The children called `tag`, seen through content controls and tracked insertions."""
+    for child in element:
+        if child.tag == tag:
+            yield child
+        elif child.tag in _TRANSPARENT:
+            yield from _unwrapped(child, tag)

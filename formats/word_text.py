@@ -1,0 +1,177 @@
+"""The text of one Word paragraph: runs, breaks, fields, links, equations, tracked changes as if accepted."""
+
+from typing import TYPE_CHECKING
+
+from lctx.formats.word_styles import W, attribute, find, number
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+
+TEXT_BOX = f"{W}txbxContent"
+_CHARACTERS = {
+    f"{W}tab": "\t",
+    f"{W}ptab": "\t",
+    f"{W}br": "\n",
+    f"{W}cr": "\n",
+    f"{W}noBreakHyphen": "-",
+}
+_NOT_READ_NAMES = (
+    "pPr rPr del moveFrom delText instrText delInstrText rt rubyPr sdtPr sdtEndPr fldChar object"
+)
+_NOT_READ = frozenset([f"{W}{name}" for name in _NOT_READ_NAMES.split()] + [f"{M}rPr", f"{M}ctrlPr"])
+_TRACKED = frozenset(f"{W}{name}" for name in ("ins", "del", "moveFrom", "moveTo"))
+# Symbol fonts keep their signs in a private area; these carry meaning in forms and lists.
+_SYMBOLS = {
+    0xA8: "☐",
+    0x6F: "☐",
+    0xFE: "☒",
+    0xFD: "☒",
+    0x78: "☒",
+    0x52: "☒",
+    0xFC: "✓",
+    0xB7: "•",
+    0xA7: "•",
+    0xE0: "→",
+}
+_PRIVATE_AREA = range(0xE000, 0xF900)
+_OFF = frozenset({"0", "false", "off"})
+
+
+class Runs:
+    """Collects the text below an element, the text boxes beside it, and what was met and left out."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.boxes: list[_Element] = []
+        self.has_tracked = False
+        self.has_hidden = False
+        self.has_drawing = False
+        self._pieces: list[str] = []
+
+    def text_of(self, element: "_Element") -> str:
+        """The text below `element`; its text boxes are added to `boxes`."""
+        self._pieces = []
+        self._walk(element)
+        return "".join(self._pieces)
+
+    def _walk(self, element: "_Element") -> None:
+        for child in element:
+            tag = child.tag
+            if tag == f"{W}t":
+                self._pieces.append(child.text or "")
+            elif tag == f"{W}r":
+                self._take_run(child)
+            elif tag in _CHARACTERS:
+                self._pieces.append(_CHARACTERS[tag])
+            elif tag in _NOT_READ:
+                self.has_tracked |= tag in _TRACKED
+            else:
+                self._take_other(child, tag)
+
+    def _take_run(self, run: "_Element") -> None:
+        hidden = find(run, "rPr", "vanish")
+        if hidden is not None and attribute(hidden) not in _OFF:
+            self.has_hidden |= any(text.text for text in run.iterfind(f"{W}t"))
+            return
+        self._walk(run)
+
+    def _take_other(self, element: "_Element", tag: str) -> None:
+        if tag == TEXT_BOX:
+            self.boxes.append(element)
+        elif tag == f"{MC}AlternateContent":
+            self._take_alternate(element)
+        elif tag == f"{W}sym":
+            self._pieces.append(_symbol(attribute(element, "char")))
+        elif tag == f"{M}oMath":
+            self._pieces.append(equation(element))
+        elif isinstance(tag, str):  # entities that were not resolved have no name
+            self.has_tracked |= tag in _TRACKED
+            self.has_drawing |= tag in {f"{W}drawing", f"{W}pict"}
+            self._walk(element)
+
+    def _take_alternate(self, element: "_Element") -> None:
+        """The same thing said twice, for newer and for older versions of Word: the first is taken."""
+        choice = element.find(f"{MC}Choice")
+        chosen = choice if choice is not None else element.find(f"{MC}Fallback")
+        if chosen is not None:
+            self._walk(chosen)
+
+
+def _symbol(code: str | None) -> str:
+    try:
+        value = int(code or "", 16)
+    except ValueError:
+        return ""
+    if value in _PRIVATE_AREA:
+        return _SYMBOLS.get(value & 0xFF, "")
+    return chr(value) if 0x20 <= value < 0xD800 else ""  # noqa: PLR2004 - a character that stands for itself
+
+
+def equation(element: "_Element") -> str:
+    """An equation on one line, in the notation of Word's own linear format: x^2, a_1, (a+b)/c, √(x)."""
+    return "".join(_math(child) for child in element)
+
+
+def _math(element: "_Element") -> str:
+    tag = element.tag
+    if not isinstance(tag, str) or tag in _NOT_READ or tag.endswith("Pr"):
+        return ""
+    if tag in {f"{M}t", f"{W}t"}:
+        return element.text or ""
+    name = tag.removeprefix(M)
+    if name == "f":
+        return f"{_grouped(element, 'num')}/{_grouped(element, 'den')}"
+    if name in {"sSup", "sSub", "sSubSup"}:
+        return _part(element, "e") + _scripts(element)
+    if name == "nary":
+        return f"{_sign(element, 'naryPr', 'chr', '∫')}{_scripts(element)} {_part(element, 'e')}"
+    if name == "rad":
+        return f"{_part(element, 'deg')}√{_grouped(element, 'e', always=True)}"
+    if name == "d":
+        return _delimited(element)
+    if name == "m":
+        rows = (
+            " & ".join(equation(cell) for cell in row.iterfind(f"{M}e")) for row in element.iterfind(f"{M}mr")
+        )
+        return f"[{'; '.join(rows)}]"
+    if name == "func":
+        return f"{_part(element, 'fName')} {_part(element, 'e')}"
+    return equation(element)
+
+
+def _part(element: "_Element", name: str) -> str:
+    part = element.find(M + name)
+    return equation(part) if part is not None else ""
+
+
+def _grouped(element: "_Element", name: str, *, always: bool = False) -> str:
+    text = _part(element, name)
+    return f"({text})" if always or len(text) > 1 else text
+
+
+def _scripts(element: "_Element") -> str:
+    written = ""
+    for name, sign in (("sub", "_"), ("sup", "^")):
+        if _part(element, name):
+            written += sign + _grouped(element, name)
+    return written
+
+
+def _delimited(element: "_Element") -> str:
+    inner = _sign(element, "dPr", "sepChr", "|").join(equation(part) for part in element.iterfind(f"{M}e"))
+    return f"{_sign(element, 'dPr', 'begChr', '(')}{inner}{_sign(element, 'dPr', 'endChr', ')')}"
+
+
+def _sign(element: "_Element", properties: str, name: str, default: str) -> str:
+    """A sign that an equation's properties state; one that is stated empty is none."""
+    found = element.find(f"{M}{properties}/{M}{name}")
+    return default if found is None else str(found.get(f"{M}val") or "")
+
+
+def numbering_of(properties: "_Element | None") -> tuple[str | None, int | None]:
+    """The list and the level that a paragraph itself states; None for what it leaves to its style."""
+    stated = find(properties, "numPr")
+    return attribute(find(stated, "numId")), number(attribute(find(stated, "ilvl")))
