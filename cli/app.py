@@ -1,0 +1,239 @@
+"""The console script `lctx`: the commands, and what every path out of them returns."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+
+from lctx.cli import options
+from lctx.cli.request import Request
+from lctx.cli.settings import KEYS
+from lctx.core.errors import ExitCode, LctxError, UsageError
+
+Job = Callable[[float], ExitCode]
+"""A command, parsed and ready to run; told when the process began."""
+
+app = typer.Typer(
+    name="lctx",
+    help="Answers about long documents, with every quote checked against its page or line.",
+    # Rich's help panels alone would cost a fifth of a second.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The console script: run a command line and end the process with its exit code."""
+    started = monotonic()
+    code = run(sys.argv[1:], started)
+    _flush()
+    sys.exit(int(code))
+
+
+def run(argv: Sequence[str], started: float) -> ExitCode:
+    """What the process returns for a command line; every error has been told by then."""
+    from lctx.cli.failure import internal_error, tell_failure
+
+    try:
+        job = parse(argv)
+        return job if isinstance(job, ExitCode) else job(started)
+    except LctxError as error:
+        return tell_failure(error, argv)
+    except KeyboardInterrupt:
+        from lctx.core.errors import InterruptError
+
+        return tell_failure(InterruptError("interrupted"), argv)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a crash has its own code
+        return tell_failure(internal_error(error), argv)
+
+
+def parse(argv: Sequence[str]) -> Job | ExitCode:
+    """The job that a command line names; the exit code where it asked for help or for the version.
+
+    Raises:
+        UsageError: It is none that lctx knows.
+    """
+    try:
+        job: Any = app(list(argv), prog_name="lctx", standalone_mode=False)
+    except typer.TyperException as error:
+        raise _usage_error(error) from error
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    if job == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    return job if callable(job) else ExitCode.OK
+
+
+def _usage_error(error: typer.TyperException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "lctx"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+        return UsageError("no command was given", 'try: lctx ask report.pdf "When does it end?"')
+    return UsageError(message, f"{command} --help shows what there is")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lctx import __version__
+
+        print(f"lctx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Answers about long documents, with every quote checked against its page or line.
+
+    lctx ask report.pdf "What changed, and why?"
+    """
+
+
+@app.command()
+def ask(
+    arguments: options.Arguments = None,
+    *,
+    question: options.Question = None,
+    question_file: options.QuestionFile = None,
+    files_from: options.FilesFrom = None,
+    null: options.Null = False,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    format: options.Format = None,  # noqa: A002 - named as the option is
+    output: options.Output = None,
+    model: options.Model = None,
+    engine: options.Engine = None,
+    endpoint: options.Endpoint = None,
+    max_tokens: options.MaxTokens = None,
+    budget: options.Budget = None,
+    strategy: options.Strategy = None,
+    keep_alive: options.KeepAlive = None,
+    wait: options.Wait = None,
+    seed: options.Seed = None,
+    no_cite: options.NoCite = None,
+    require_citations: options.RequireCitations = None,
+    quiet: options.Quiet = None,
+    offline: options.Offline = None,
+    no_cache: options.NoCache = None,
+) -> Job:
+    """Answer a question about sources, with a checked quote behind every sentence.
+
+    The question is the last argument, unless that is an existing path:
+
+        lctx ask report.pdf annex.docx "When does the agreement end?"
+    """
+    request = _request(locals())
+
+    def job(started: float) -> ExitCode:
+        from lctx.cli.ask import run_ask
+
+        return run_ask(request, started)
+
+    return job
+
+
+@app.command()
+def plan(
+    arguments: options.Arguments = None,
+    *,
+    question: options.Question = None,
+    question_file: options.QuestionFile = None,
+    files_from: options.FilesFrom = None,
+    null: options.Null = False,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    raw: options.Raw = False,
+    format: options.Format = None,  # noqa: A002 - named as the option is
+    output: options.Output = None,
+    model: options.Model = None,
+    engine: options.Engine = None,
+    endpoint: options.Endpoint = None,
+    max_tokens: options.MaxTokens = None,
+    budget: options.Budget = None,
+    strategy: options.Strategy = None,
+    keep_alive: options.KeepAlive = None,
+    wait: options.Wait = None,
+    seed: options.Seed = None,
+    no_cite: options.NoCite = None,
+    require_citations: options.RequireCitations = None,
+    quiet: options.Quiet = None,
+    offline: options.Offline = None,
+    no_cache: options.NoCache = None,
+) -> Job:
+    """Show what a question would read, leave out, and cost; no model runs.
+
+    Takes what ask takes, so that a command can be tried before it is run. The question is optional.
+    """
+    request = _request(locals())
+
+    def job(started: float) -> ExitCode:
+        from lctx.cli.plan import run_plan
+
+        return run_plan(request, started)
+
+    return job
+
+
+@app.command()
+def ps(*, format: options.ReportFormat = "text") -> Job:  # noqa: A002 - named as the option is
+    """List the engines that lctx keeps warm."""
+    from lctx.cli.servers import run_ps
+
+    return partial(run_ps, format)
+
+
+@app.command()
+def stop(server: options.Server = None, *, format: options.ReportFormat = "text") -> Job:  # noqa: A002
+    """Stop an engine that lctx keeps warm, or all of them."""
+    from lctx.cli.servers import run_stop
+
+    return partial(run_stop, server, format)
+
+
+@app.command()
+def doctor(*, format: options.ReportFormat = "text") -> Job:  # noqa: A002 - named as the option is
+    """Say what is installed, where things are kept, and what is wrong."""
+    from lctx.cli.doctor import run_doctor
+
+    return partial(run_doctor, format)
+
+
+def _request(given: dict[str, Any]) -> Request:
+    """The parameters of `ask` or `plan` as one value."""
+    return Request(
+        arguments=tuple(given["arguments"] or ()),
+        question=given["question"],
+        question_file=given["question_file"],
+        files_from=given["files_from"],
+        null=given["null"],
+        include=tuple(given["include"] or ()),
+        exclude=tuple(given["exclude"] or ()),
+        output=given["output"],
+        raw=given.get("raw", False),
+        flags={key: given[key] for key in KEYS},
+    )
+
+
+def _flush() -> None:
+    """Send what is buffered; a reader that went away is no error and leaves no complaint at exit."""
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

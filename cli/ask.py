@@ -1,0 +1,285 @@
+"""`lctx ask`: a question, its sources and a model become an answer with checked citations."""
+
+import math
+from contextlib import closing
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from lctx.cli.arguments import STDIN
+from lctx.cli.exit import exit_code_of
+from lctx.cli.failure import internal_error
+from lctx.cli.notes import Notes, bar, join_few
+from lctx.cli.outcome import Outcome, View
+from lctx.cli.output import Sink, open_sink
+from lctx.cli.request import Request, invocation_of, settings_of
+from lctx.cli.settings import Settings
+from lctx.cli.signals import interruptible
+from lctx.core.answering.answer import AnswerDelta, AnswerEvent, AnswerReady, PlanReady
+from lctx.core.answering.wire import TimingsPart
+from lctx.core.engine.events import PrefillProgress
+from lctx.core.errors import ExitCode, GateError, InterruptError, LctxError, SourceError
+from lctx.core.planning.plan import ContextPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from lctx.cli.arguments import Invocation
+    from lctx.cli.models import Attachment
+    from lctx.cli.sources import Reading
+    from lctx.core.storage import ByteCache
+
+
+def run_ask(request: Request, started: float) -> ExitCode:
+    """Answer a request, show the answer, and return what the process returns.
+
+    Args:
+        request: The command line.
+        started: `time.monotonic()` when the process began.
+
+    Raises:
+        LctxError: Before it is known how the answer is to be shown; after that errors are shown with it.
+    """
+    settings, warnings = settings_of(request)
+    notes = Notes(quiet=settings.quiet)
+    sink = open_sink(request.output)
+    view = open_view(settings, sink, notes)
+    asking = Asking(settings, view, notes, started)
+    for text in warnings:
+        asking.warn(text)
+    with interruptible():
+        try:
+            asking.run(request)
+        except LctxError as error:
+            asking.outcome.error = error
+        except KeyboardInterrupt:
+            asking.outcome.error = InterruptError("interrupted: what had arrived of the answer is kept")
+        except Exception as error:  # noqa: BLE001 - told, with a code of its own; a crash is no finding
+            asking.outcome.error = internal_error(error)
+        return asking.finish()
+
+
+def open_view(settings: Settings, sink: Sink, notes: Notes) -> View:
+    """The view that fits the format and the terminal; what it needs is imported only then."""
+    import os
+
+    cite = settings.cite
+    if settings.format in {"json", "ndjson"}:
+        from lctx.cli.json_view import JsonView, NdjsonView
+
+        return JsonView(sink, cite=cite) if settings.format == "json" else NdjsonView(sink, cite=cite)
+    if settings.format == "text" and sink.is_terminal and os.environ.get("TERM", "dumb") != "dumb":
+        from lctx.cli.terminal import TerminalView
+
+        return TerminalView(notes, cite=cite)
+    from lctx.cli.plain import PlainView
+
+    return PlainView(sink, markdown=settings.format == "md", cite=cite)
+
+
+class Asking:
+    """One question on its way; `outcome` holds what is known of it at any moment."""
+
+    def __init__(self, settings: Settings, view: View, notes: Notes, started: float) -> None:
+        self.outcome = Outcome()
+        self._settings = settings
+        self._view = view
+        self._notes = notes
+        self._started = started
+        self._attachment: Attachment | None = None
+        self._num_characters = 0
+        self._num_unsupported = 0
+        self._timings: dict[str, float] = {}
+
+    def warn(self, text: str) -> None:
+        """Tell, and remember, what the reader of the answer must know."""
+        if text not in self.outcome.warnings:
+            self.outcome.warnings.append(text)
+            self._view.warning(text)
+            self._notes.warning(text)
+
+    def run(self, request: Request) -> None:
+        """From the command line to the answer; what goes wrong is raised."""
+        from lctx.cli.folders import usable_directories
+        from lctx.cli.models import Attachment
+        from lctx.core.storage import ByteCache
+
+        invocation = invocation_of(request, needs_question=True)
+        self.outcome.question = invocation.question
+        for text in invocation.warnings:
+            self.warn(text)
+        require_one(invocation)
+        folders = usable_directories(self.warn)
+        cache = ByteCache(folders.cache / "content" if self._settings.cache else None)
+        self._attachment = Attachment(self._settings, folders, self._notes.progress, self.warn, start=True)
+        reading = read_all(request, invocation, cache, self._notes)
+        self._timings["read_s"] = monotonic() - self._started
+        self._told_reading(reading)
+        self.outcome.model = self._attachment.profile.name
+        self._answer(reading, cache)
+        if cache.broken:
+            self.warn(f"the cache cannot be written, nothing was kept: {cache.broken}")
+
+    def finish(self) -> ExitCode:
+        """Show how it ended; the code is decided before, so that every format carries it."""
+        outcome = self.outcome
+        outcome.engine = self._attachment.label if self._attachment else None
+        self._timings["total_s"] = monotonic() - self._started
+        outcome.timings = TimingsPart(**{name: round(value, 3) for name, value in self._timings.items()})
+        outcome.exit_code = exit_code_of(
+            outcome.error,
+            num_unreadable=len(outcome.unreadable),
+            num_unsupported=self._num_unsupported,
+        )
+        self._notes.clear()
+        failure = outcome.error
+        try:
+            self._view.finish(outcome)
+        except LctxError as error:  # the answer could not be written: a full disk, a closed descriptor
+            failure = error
+            outcome.exit_code = exit_code_of(error)
+        self._told_end(failure)
+        if self._attachment:
+            self._attachment.close()
+        return outcome.exit_code
+
+    def _told_reading(self, reading: "Reading") -> None:
+        self.outcome.unreadable = reading.unreadable
+        for error in reading.unreadable:
+            self.warn(told_error(error))
+        for text in reading.warnings:
+            self.warn(text)
+        if reading.skipped:
+            reasons = dict.fromkeys(reason for _, reason in reading.skipped)
+            self._notes.line(f"left out by rule: {len(reading.skipped)} paths ({join_few(reasons)})")
+
+    def _answer(self, reading: "Reading", cache: "ByteCache") -> None:
+        from lctx.core.answering.ask import AskSettings, answer_question
+
+        attachment, settings = self._attachment, self._settings
+        assert attachment is not None  # noqa: S101 - run() made it
+        begun = monotonic()
+        events = answer_question(
+            self.outcome.question or "",
+            reading.documents,
+            profile=attachment.profile,
+            tokenizer=attachment.tokenizer,
+            cache=cache,
+            settings=AskSettings(settings.strategy, settings.budget, settings.max_tokens, settings.seed),
+            engine=lambda: attachment.engine,
+        )
+        # Closing the stream is what makes the engine drop the request.
+        with closing(cast("Generator[AnswerEvent]", events)):
+            for event in events:
+                self._take(event, begun)
+
+    def _take(self, event: AnswerEvent, begun: float) -> None:
+        match event:
+            case PlanReady():
+                self._timings["plan_s"] = monotonic() - begun
+                self.outcome.plan = event.plan
+                self._notes.line(plan_line(event.plan))
+                self._notes.progress("waiting for the engine", now=True)
+                self._view.plan(event.plan)
+            case PrefillProgress():
+                told = f"{event.done:,} of {event.total:,} tokens"
+                self._notes.progress(f"reading the prompt [{bar(event.done, event.total)}] {told}")
+                self._view.progress(event)
+            case AnswerDelta():
+                self.outcome.partial += event.text
+                self._num_characters += len(event.text)
+                if self._streams_elsewhere:
+                    self._notes.progress(f"answering: {self._num_characters:,} characters")
+                self._view.delta(event.text)
+            case AnswerReady():
+                self._take_answer(event)
+
+    @property
+    def _streams_elsewhere(self) -> bool:
+        from lctx.cli.plain import PlainView
+
+        return isinstance(self._view, PlainView)
+
+    def _take_answer(self, ready: AnswerReady) -> None:
+        self.outcome.ready = ready
+        if ready.first_token_s is not None:
+            self._timings["first_token_s"] = ready.first_token_s
+        for text in ready.warnings:
+            self._view.warning(text)
+        if self._settings.require_citations:
+            from lctx.core.citing.gate import unsupported
+
+            self._num_unsupported = unsupported(ready.answer, ready.citations)
+
+    def _told_end(self, failure: LctxError | None) -> None:
+        ready = self.outcome.ready
+        for text in ready.warnings if ready else ():
+            self._notes.warning(text)
+        if ready:
+            self._notes.line(usage_line(ready, self._timings))
+        if failure:
+            self._notes.error(failure)
+        elif self._num_unsupported:
+            what = "sentence has" if self._num_unsupported == 1 else "sentences have"
+            self._notes.error(
+                GateError(
+                    f"--require-citations: {self._num_unsupported} {what} no verified quote that supports it",
+                    "read the sentences that are marked, or ask a narrower question",
+                )
+            )
+
+
+def require_one(invocation: "Invocation") -> None:
+    """Raise now where every named source is missing: no engine is started for a misspelt path."""
+    from lctx.cli.arguments import path_exists
+    from lctx.core.errors import MissingSourceError
+
+    if not invocation.stdin and not any(path_exists(name) for name in invocation.sources):
+        raise MissingSourceError(invocation.sources[0], "no such file", "check the path")
+
+
+def read_all(request: Request, invocation: "Invocation", cache: "ByteCache", notes: Notes) -> "Reading":
+    """Every source of an invocation, read with progress."""
+    from lctx.cli.sources import read_sources
+    from lctx.core.document_cache import DocumentCache
+    from lctx.formats.sources import find_sources
+
+    def told(done: int, total: int, name: str) -> None:
+        shown = "standard input" if name == STDIN else name
+        notes.progress(f"reading {done} of {total}: {shown}")
+
+    notes.progress("looking for the sources")
+    found = find_sources(invocation.sources, include=request.include, exclude=request.exclude)
+    return read_sources(
+        found,
+        stdin=invocation.stdin,
+        cache=DocumentCache(cache),
+        on_progress=told,
+    )
+
+
+def told_error(error: SourceError) -> str:
+    """An unreadable source as one warning."""
+    return f"{error.message}, so it was left out" + (f" ({error.hint})" if error.hint else "")
+
+
+def plan_line(plan: ContextPlan) -> str:
+    """The plan in one line: strategy, how much of how much, in which window, and why."""
+    about = "" if plan.exact else "~"
+    return (
+        f"plan: {plan.strategy}, {about}{plan.read_tokens:,} of {about}{plan.total_tokens:,} tokens "
+        f"in a window of {plan.budget.window:,}: {plan.why}"
+    )
+
+
+def usage_line(ready: AnswerReady, timings: dict[str, float]) -> str:
+    """The receipt in one line: tokens read of the sources, the engine's own count, seconds."""
+    coverage, about = ready.coverage, "" if ready.coverage.exact else "~"
+    parts = [f"read {about}{coverage.read_tokens:,} of {about}{coverage.total_tokens:,} source tokens"]
+    if ready.usage and ready.usage.known:
+        usage = ready.usage
+        counts = f"prompt {usage.prompt_tokens:,} tokens ({usage.cached_tokens:,} cached)"
+        parts.append(f"{counts}, answer {usage.completion_tokens:,}")
+    total = timings.get("total_s", math.nan)
+    first = timings.get("first_token_s")
+    parts.append(f"{total:.1f} s" + (f", first token after {first:.1f} s" if first is not None else ""))
+    return "; ".join(parts)

@@ -1,0 +1,35 @@
+"""Text from a document or a model, made safe to look at.
+
+A terminal obeys escape sequences and reorders bidirectional text; both have been used to show a person
+something other than what is there. JSON keeps every character and needs none of this.
+"""
+
+import re
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # OSC, DCS, SOS, PM, APC: titles, links, the clipboard
+    r"|\x1b[ -/]*[0-~]?"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+)
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, isolates
+    r"\ufff9-\ufffb\U000e0000-\U000e007f]"  # annotation and tag characters: invisible text
+)
+_LINE_HYPHEN = re.compile(r"\ufffe(?:\r\n|\r|\n)?|\u00ad")
+_LINE_END = re.compile(r"\r\n|\r|\u2028|\u2029|\x0c")
+
+
+def displayable(text: str) -> str:
+    """`text` without escape sequences and control, bidirectional or undecodable characters."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _LINE_END.sub("\n", _LINE_HYPHEN.sub("", text))
+    text = _CONTROLS.sub("", _ESCAPES.sub("", text))
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def one_line(text: str) -> str:
+    """`text` as one displayable line: every run of white space is one space."""
+    return " ".join(displayable(text).split())

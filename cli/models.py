@@ -1,0 +1,193 @@
+"""The model and the engine of a run: managed, and starting while sources are read, or behind an address."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lctx.cli.folders import fallback_cache
+from lctx.cli.settings import Settings
+from lctx.core.errors import LctxError, ModelFileError
+from lctx.core.models.profile import Capability, ModelProfile, PromptStyle
+
+if TYPE_CHECKING:
+    from lctx.core.engine.open import PendingEngine
+    from lctx.core.engine.protocol import Engine
+    from lctx.core.storage import Directories
+    from lctx.core.tokens.tokenizer import Tokenizer
+
+ATTACHED_WINDOW = 32_768
+"""The most that a model behind an address is trusted with while nobody measured it."""
+
+_FOREVER_S = 1e8
+
+
+class Attachment:
+    """What a run needs of its model: the profile, the tokenizer and, when the plan stands, the engine.
+
+    Args:
+        settings: Which model, which engine.
+        folders: Where models and counts are kept, and where servers are.
+        on_status: Told what the engine is doing.
+        warn: Told what the reader of the answer must know.
+        start: Whether the engine is started at once; a plan of a managed model needs none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folders: "Directories",
+        on_status: Callable[[str], None],
+        warn: Callable[[str], None],
+        *,
+        start: bool,
+    ) -> None:
+        self._settings = settings
+        self._folders = folders
+        self._on_status = on_status
+        self._warn = warn
+        self._managed = settings.engine == "llama"
+        self._local = self._resolve(settings.model) if self._managed else None
+        self._pending = self._start() if start or not self._managed else None
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The engine; waits until it is ready."""
+        if self._pending is None:
+            self._pending = self._start()
+        try:
+            return self._pending.ready()
+        except ModelFileError:
+            self._forget_model_check()
+            raise
+
+    @cached_property
+    def profile(self) -> ModelProfile:
+        """What the model is; for one behind an address the engine is asked."""
+        return self._local or self._attached_profile()
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        """The served model's own tokenizer, or the engine's, or an estimate."""
+        if self.profile.path is not None:
+            from lctx.core.tokens.load import load_tokenizer
+
+            return load_tokenizer(self.profile, self._folders.cache / "tokenizers")
+        if self._settings.engine == "vllm":
+            from lctx.core.tokens.served import ServedTokenizer
+
+            return ServedTokenizer(
+                self.engine.tokenize, f"served {self._settings.endpoint} {self.profile.name}"
+            )
+        from lctx.core.tokens.estimate import EstimatingTokenizer
+
+        return EstimatingTokenizer()
+
+    @property
+    def label(self) -> str | None:
+        """The engine's label, once it is ready."""
+        return self.engine.label if "engine" in self.__dict__ else None
+
+    def close(self) -> None:
+        """Let go of the engine; a managed one stays warm."""
+        if "engine" in self.__dict__:
+            self.engine.close()
+        elif self._pending is not None:
+            self._pending.close()
+
+    def _start(self) -> "PendingEngine":
+        from lctx.core.engine.open import EngineSettings, start_engine
+
+        runtime = self._folders.runtime
+        if self._managed:
+            from lctx.core.engine.state import usable_runtime
+
+            runtime, warning = usable_runtime(runtime)
+            if warning:
+                self._warn(warning)
+        settings, profile = self._settings, self._local
+        window = ATTACHED_WINDOW
+        if profile is not None:
+            window = profile.native_window if settings.strategy == "full" else profile.effective_window
+        return start_engine(
+            EngineSettings(
+                kind=settings.engine,
+                model=profile.path if profile else None,
+                model_name=profile.name if profile else settings.model,
+                address=settings.endpoint if not self._managed else None,
+                api_key=None if self._managed else api_key(),
+                window=window,
+                keep_alive_s=settings.keep_alive,
+                wait_s=_FOREVER_S if settings.wait is None else settings.wait,
+                offline=settings.offline,
+            ),
+            runtime,
+            self._on_status,
+        )
+
+    def _resolve(self, name: str | None) -> ModelProfile:
+        from lctx.core.models.resolve import resolve_model
+
+        def told(done: int, total: int) -> None:
+            self._on_status(f"putting the embedded model together: {100 * done // max(total, 1)} %")
+
+        try:
+            return resolve_model(name, self._folders.cache, told)
+        except ModelFileError as error:
+            if not isinstance(error.__cause__, OSError) or os.access(self._folders.cache, os.W_OK):
+                raise
+            return resolve_model(name, fallback_cache(), told)
+
+    def _attached_profile(self) -> ModelProfile:
+        engine = self.engine
+        name = getattr(engine, "model", None) or self._settings.model or "unknown"
+        effective = min(engine.window, ATTACHED_WINDOW)
+        if (folder := self._served_folder(name)) is not None:
+            with suppress(LctxError):
+                known = self._resolve(str(folder))
+                return replace(known, name=name, native_window=engine.window, effective_window=effective)
+        return ModelProfile(
+            name=name,
+            path=None,
+            origin=str(self._settings.endpoint),
+            licence="not known: the model lives behind an address",
+            native_window=engine.window,
+            effective_window=effective,
+            style=PromptStyle.CHAT,
+            capabilities=frozenset(
+                Capability
+            ),  # nobody measured it: whoever named it chose it for the question
+        )
+
+    def _served_folder(self, name: str) -> Path | None:
+        """The folder that the server loaded the model from, where it tells and is this machine."""
+        if self._settings.engine != "vllm":
+            return None
+        from lctx.core.engine.address import parse_address
+        from lctx.core.engine.connection import fetch_json
+
+        address = parse_address(str(self._settings.endpoint))
+        if not address.is_local:
+            return None  # a path that another machine names is not a path here
+        listed = fetch_json(address, "GET", address.api + "/models", api_key=api_key())
+        models = listed.get("data") if isinstance(listed, dict) else None
+        for model in models if isinstance(models, list) else ():
+            root = model.get("root") if isinstance(model, dict) and model.get("id") == name else None
+            if isinstance(root, str) and Path(root).is_absolute() and (Path(root) / "config.json").is_file():
+                return Path(root)
+        return None
+
+    def _forget_model_check(self) -> None:
+        """Have the next run check and mend the embedded model, which an engine could not load."""
+        from lctx.core.models.embedded import EMBEDDED_NAME, forget_check
+
+        if self._local and self._local.name == EMBEDDED_NAME and self._local.path:
+            forget_check(self._local.path.parent)
+
+
+def api_key() -> str | None:
+    """The key for an endpoint; from the environment only, never from a file or the command line."""
+    return os.environ.get("LCTX_API_KEY") or os.environ.get("OPENAI_API_KEY") or None

@@ -1,0 +1,139 @@
+"""The arguments and options that commands share, each described once."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from lctx.cli.settings import ENGINES, FORMATS, STRATEGIES
+
+
+def _of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def _choice(names: tuple[str, ...]) -> str:
+    return "|".join(names)
+
+
+REPORT_FORMATS = ("text", "json")
+
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE|QUESTION",
+        help="Files, directories, - for standard input; the question is last, unless it is an existing path.",
+        show_default=False,
+    ),
+]
+Question = Annotated[
+    str | None,
+    typer.Option("-q", "--question", metavar="TEXT", help="The question; then all arguments are sources."),
+]
+QuestionFile = Annotated[
+    str | None,
+    typer.Option("--question-file", metavar="FILE", help="Read the question from a file, or from -."),
+]
+FilesFrom = Annotated[
+    str | None,
+    typer.Option("--files-from", metavar="FILE", help="Read paths of sources from a file, or from -."),
+]
+Null = Annotated[
+    bool, typer.Option("-0", "--null", help="Paths of --files-from end with NUL, not with a line.")
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="PATTERN", help="Of directories read only these; as in .gitignore."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="PATTERN", help="Of directories leave these out; as in .gitignore."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar=_choice(FORMATS),
+        help="How the answer is written. [default: text]",
+        autocompletion=_of(FORMATS),
+    ),
+]
+ReportFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar=_choice(REPORT_FORMATS),
+        help="How the report is written.",
+        autocompletion=_of(REPORT_FORMATS),
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write to a file instead of standard output."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME|FILE", help="A GGUF file, or a model's name. [default: the embedded one]"
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar=_choice(ENGINES),
+        help="What runs the model. [default: llama]",
+        autocompletion=_of(ENGINES),
+    ),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint", metavar="URL", help="The address of a running engine; its key is LCTX_API_KEY."
+    ),
+]
+MaxTokens = Annotated[
+    str | None, typer.Option("--max-tokens", metavar="N", help="At most this many tokens of answer.")
+]
+Budget = Annotated[
+    str | None, typer.Option("--budget", metavar="N", help="At most this many tokens of the sources.")
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        metavar=_choice(STRATEGIES),
+        help="Read everything, or the passages that match. [default: what fits]",
+        autocompletion=_of(STRATEGIES),
+    ),
+]
+KeepAlive = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-alive", metavar="TIME", help="How long the engine stays warm; -1 forever. [default: 5m]"
+    ),
+]
+Wait = Annotated[
+    str | None, typer.Option("--wait", metavar="TIME", help="How long to wait for the engine. [default: 10m]")
+]
+Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="The same seed gives the same answer.")]
+NoCite = Annotated[bool | None, typer.Option("--no-cite", help="Leave out the numbers and the sources.")]
+RequireCitations = Annotated[
+    bool | None,
+    typer.Option("--require-citations", help="Exit with 1 unless a verified quote supports every sentence."),
+]
+Quiet = Annotated[bool | None, typer.Option("--quiet", help="Only warnings and errors on standard error.")]
+Offline = Annotated[
+    bool | None, typer.Option("--offline", help="Refuse every connection except to this machine.")
+]
+NoCache = Annotated[bool | None, typer.Option("--no-cache", help="Keep nothing of the sources.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Print one integer: the tokens of all sources.")]
+Server = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]", help="An engine, as lctx ps names it; all without one.", show_default=False
+    ),
+]

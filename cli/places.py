@@ -1,0 +1,56 @@
+"""A citation's place and verdict in words, the same in every format that people read."""
+
+from lctx.cli.clean import one_line
+from lctx.core.citing.citation import Citation, Status, Support
+from lctx.core.document import Location
+
+
+def place_of(citation: Citation) -> str:
+    """The source and where in it: `report.pdf p. 3, lines 4-6`."""
+    path = "standard input" if citation.document.path == "-" else citation.document.path
+    parts = place_parts(citation.location)
+    return one_line(f"{path} {', '.join(parts)}")
+
+
+def place_parts(location: Location) -> list[str]:
+    """The parts of a place in the order in which a person looks it up."""
+    parts = []
+    if location.pages:
+        parts.append(_range("p.", "pp.", location.pages) + _labels(location))
+    if location.lines:
+        parts.append(_range("line", "lines", location.lines))
+    if location.part:
+        parts.append(location.part)
+    if location.cells:
+        parts.append(f"cells {location.cells}")
+    if location.paragraph is not None:
+        parts.append(f"paragraph {location.paragraph}")
+    names = location.symbol or (None if location.pages else location.heading)
+    if names:
+        parts.append("in " + (".".join(names) if location.symbol else " > ".join(names)))
+    if location.estimated:
+        parts.append("estimated")
+    return parts
+
+
+def verdict_of(citation: Citation) -> str:
+    """What checking gave: `verified; supported`."""
+    status = citation.status.value
+    if citation.status is Status.MISATTRIBUTED:
+        status = "misattributed, re-pointed"
+    support = "no support" if citation.support is Support.NONE else citation.support.value
+    return f"{status}; {support}"
+
+
+def _range(one: str, many: str, numbers: tuple[int, int]) -> str:
+    first, last = numbers
+    return f"{one} {first}" if first == last else f"{many} {first}-{last}"
+
+
+def _labels(location: Location) -> str:
+    if not location.page_labels or not location.pages:
+        return ""
+    if location.page_labels == tuple(str(number) for number in location.pages):
+        return ""
+    first, last = location.page_labels
+    return f' (printed "{first}")' if first == last else f' (printed "{first}"-"{last}")'
