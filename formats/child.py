@@ -120,10 +120,10 @@ def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes
         try:
             output, _ = child.communicate(content, timeout=ceilings.seconds)
         except subprocess.TimeoutExpired as error:
-            child.kill()
+            _end(child)
             raise LimitError(path, f"reading it takes more than {ceilings.seconds:g} s", _SMALLER) from error
         except BaseException:
-            child.kill()
+            _end(child)
             raise
     if child.returncode == -getattr(signal, "SIGPROF", 0):
         why = f"one page or part of it takes more than {ceilings.step_s:g} s to read"
@@ -134,6 +134,11 @@ def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes
         logger.debug("%s: the child running %s ended by signal %d", path, reader, -child.returncode)
         raise DamagedSourceError(path, f"it crashes its reader ({_signal_name(-child.returncode)})")
     return output
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.kill()
+    child.wait()  # after Ctrl-C `with` alone would leave a zombie
 
 
 def _order(reader: str, size: int, ceilings: Ceilings) -> str:

@@ -17,6 +17,9 @@ _FULL, _SHORT = 0.8, 0.6
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 _NUMBER = r"(?:(?:[A-Za-z]+\s)?[\dA-Z]{1,4}(?:[.\-][\dA-Z]{1,4}){0,5}[.):]?[^\S\n]+)?"
 _GAP = r"[^\S\n]*\n?[^\S\n]*"
+_HYPHEN = "\ufffe"
+_OPENING_MARKS = "\"'“‘«(["
+_BULLET = re.compile(r"\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|[-*•·▪◦‣–—]\s")
 _CLOSED = re.compile(r"[.!?:;。！？][\"'”’)\]]*\s*$")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
@@ -86,7 +89,9 @@ def paragraphs(text: str, start: int, end: int) -> list[tuple[int, int]]:
     if start >= end or text.count("\n", start, end) > _MAX_LINES:
         return [(start, end)] if text[start:end].strip() else []
     lines = [found.span() for found in _LINE.finditer(text, start, end) if found.end() > found.start()]
-    width = sorted(last - first for first, last in lines)[int(len(lines) * 0.9)]
+    # pdfium joins the halves of a hyphenated word, and with them two printed lines.
+    printed = sorted(len(part) for part in text[start:end].replace(_HYPHEN, "\n").split("\n"))
+    width = printed[int(len(printed) * 0.9)]
     found: list[tuple[int, int]] = []
     before = ""
     for first, last in lines:
@@ -95,12 +100,18 @@ def paragraphs(text: str, start: int, end: int) -> list[tuple[int, int]]:
             found.append((first, last))
         elif line:
             found[-1] = (found[-1][0], last)
-        before = line
+        before = line.rpartition(_HYPHEN)[2]
     return found
 
 
 def _parts(before: str, line: str, width: int) -> bool:
     """Whether a paragraph ends between two lines that follow each other, on a page of lines this wide."""
-    if len(before) < _SHORT * width and not line[0].islower():
+    if len(before) < _SHORT * width and _opens(line):
         return True
     return len(before) < _FULL * width and _CLOSED.search(before[-4:]) is not None
+
+
+def _opens(line: str) -> bool:
+    """Whether something may begin with `line`: a capital, a letter of a script without case, a bullet."""
+    first = line.lstrip(_OPENING_MARKS)[:1]
+    return (first.isalpha() and not first.islower()) or _BULLET.match(line) is not None

@@ -1,0 +1,160 @@
+"""Tests of the cache of documents: what comes back is what went in, or nothing."""
+
+import hashlib
+import time
+from dataclasses import fields, replace
+
+import msgspec
+import pytest
+
+from lctx.core import document_cache
+from lctx.core.document import Block, Document, Location, Span
+from lctx.core.document_cache import DocumentCache
+from lctx.core.storage import ByteCache
+
+SHA = hashlib.sha256(b"the bytes").hexdigest()
+EVERYWHERE = Location(
+    pages=(1, 2),
+    page_labels=("ii", "iii"),
+    lines=(3, 4),
+    heading=("A", "A.1"),
+    symbol=("Class", "method"),
+    paragraph=5,
+    part="Sheet 1",
+    cells="B2:C9",
+    box=(0.0, 0.5, 10.25, 20.0),
+    estimated=True,
+    chars=(0, 6),
+)
+
+
+def a_document(**changed) -> Document:
+    document = Document(
+        path="a.pdf",
+        kind="pdf",
+        reader="pdf/1",
+        sha256=SHA,
+        text="häuser\ufffe\r\n\x00𝔘\n",
+        spans=(Span(0, 6, EVERYWHERE), Span(6, 12, Location(pages=(2, 2)), first_line=1)),
+        blocks=(Block("heading", 0, 6, ("A",)), Block("code", 6, 9, (), ("f",))),
+        warnings=("page 3 could not be read",),
+    )
+    return replace(document, **changed)
+
+
+@pytest.fixture
+def bytes_kept(tmp_path) -> ByteCache:
+    return ByteCache(tmp_path / "documents")
+
+
+@pytest.fixture
+def cache(bytes_kept) -> DocumentCache:
+    return DocumentCache(bytes_kept)
+
+
+def test_a_document_comes_back_whole(cache):
+    """This test ensures that every field survives, with every kind of place filled in."""
+    assert all(getattr(EVERYWHERE, part.name) for part in fields(Location))
+    cache.put(a_document())
+    assert cache.get(SHA, "pdf/1", "a.pdf") == a_document()
+
+
+def test_the_path_is_the_one_that_was_asked_for(cache):
+    """This test ensures that the same bytes under another name are cited by that name."""
+    cache.put(a_document())
+    found = cache.get(SHA, "pdf/1", "copy.pdf")
+    assert found == a_document(path="copy.pdf")
+
+
+@pytest.mark.parametrize(("sha256", "reader"), [("0" * 64, "pdf/1"), (SHA, "pdf/2")])
+def test_other_bytes_or_another_reader_find_nothing(cache, sha256, reader):
+    """This test ensures that offsets of one reader's version are never used with another's."""
+    cache.put(a_document())
+    assert cache.get(sha256, reader, "a.pdf") is None
+
+
+def test_another_layout_of_the_nouns_finds_nothing(cache, monkeypatch):
+    """This test ensures that what an earlier lctx kept is read again once a noun has another field."""
+    cache.put(a_document())
+    monkeypatch.setattr(document_cache, "_LAYOUT", document_cache._LAYOUT + ",tables")
+    assert cache.get(SHA, "pdf/1", "a.pdf") is None
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"", lambda kept: kept[:-9], lambda kept: kept[:40] + b"!" + kept[41:]]
+)
+def test_a_damaged_file_is_nothing_and_is_made_anew(cache, tmp_path, damage):
+    """This test ensures that a file cut short or altered on disk costs a reading, and then serves again."""
+    cache.put(a_document())
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    file.write_bytes(damage(file.read_bytes()))
+    assert cache.get(SHA, "pdf/1", "a.pdf") is None
+    cache.put(a_document())
+    assert cache.get(SHA, "pdf/1", "a.pdf") == a_document()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xc1",
+        msgspec.msgpack.encode("a text"),
+        msgspec.msgpack.encode({"path": "a.pdf"}),
+        msgspec.msgpack.encode(a_document(sha256="0" * 64)),
+        msgspec.msgpack.encode(a_document(reader="word/1")),
+        msgspec.msgpack.encode(msgspec.to_builtins(a_document()) | {"text": "shorter than its spans"}),
+    ],
+)
+def test_a_whole_file_that_holds_something_else_is_nothing(cache, bytes_kept, value):
+    """This test ensures that a value with a right checksum is still checked: type, spans, hash and reader."""
+    bytes_kept.put(document_cache._key(SHA, "pdf/1"), value)
+    assert cache.get(SHA, "pdf/1", "a.pdf") is None
+
+
+def test_a_text_without_bytes_is_not_kept(cache, bytes_kept):
+    """This test ensures that a lone surrogate in a text does not stop the answer."""
+    text = "a\ud800b"
+    cache.put(a_document(text=text, spans=(Span(0, 3, Location()),), blocks=()))
+    assert cache.get(SHA, "pdf/1", "a.pdf") is None
+    assert bytes_kept.broken is None
+
+
+def test_a_cache_that_cannot_be_written_says_so_and_goes_on(tmp_path):
+    """This test ensures that a file where the folder should be is no reason to fail."""
+    (tmp_path / "documents").write_text("in the way")
+    kept = ByteCache(tmp_path / "documents")
+    cache = DocumentCache(kept)
+    cache.put(a_document())
+    assert cache.get(SHA, "pdf/1", "a.pdf") is None
+    assert str(tmp_path) in (kept.broken or "")
+
+
+def test_no_cache_keeps_nothing(tmp_path):
+    """This test ensures that `--no-cache` leaves no file behind."""
+    cache = DocumentCache(ByteCache(None))
+    cache.put(a_document())
+    assert cache.get(SHA, "pdf/1", "a.pdf") is None
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_hundred_pages_come_back_within_milliseconds(cache):
+    """This test ensures that a second question over a long document does not wait for the document."""
+    page = "".join(f"Line {number} of a page that is about as long as others are.\n" for number in range(50))
+    size = len(page)
+    document = a_document(
+        text=page * 100,
+        spans=tuple(
+            Span(number * size, (number + 1) * size, Location(pages=(number + 1, number + 1)), 1)
+            for number in range(100)
+        ),
+        blocks=tuple(
+            Block("paragraph", start, start + size // 10, ("Chapter 1", "Section 2"))
+            for start in range(0, size * 100 - size // 10, size // 10)
+        ),
+    )
+    cache.put(document)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        assert cache.get(SHA, "pdf/1", "a.pdf") is not None
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.025
