@@ -115,7 +115,7 @@ def _own_temporary_folder() -> Path:
 
 def _kept(path: Path, profiles: ByteCache, derive: Callable[[Path], ModelProfile]) -> ModelProfile:
     """The profile of the model at `path`, derived again only when its file has changed."""
-    key = f"profile {_VERSION} {derive.__name__} {_state(path)}"
+    key = f"profile {_VERSION} {derive.__name__} {model_state(path)}"
     if (kept := profiles.get(key)) is not None:
         with suppress(ValueError, KeyError, TypeError):
             return _loaded(json.loads(kept), path)
@@ -124,7 +124,7 @@ def _kept(path: Path, profiles: ByteCache, derive: Callable[[Path], ModelProfile
     return profile
 
 
-def _state(path: Path) -> str:
+def model_state(path: Path) -> str:
     """Names a file's or a directory's content without reading it."""
     files = [path]
     if path.is_dir():

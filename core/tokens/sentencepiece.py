@@ -1,0 +1,211 @@
+"""SentencePiece vocabularies (Gemma, Llama 2, Mistral) from a GGUF header: ids equal to llama.cpp's.
+
+The algorithm merges, over the whole text, whichever neighbours make the token of the highest score. No
+token of the vocabulary reaches across certain pairs of characters, so the text falls apart there into
+words whose ids never change: each is worked out once.
+
+Source: llama.cpp, `llm_tokenizer_spm_session` and `tokenizer_st_partition` in src/llama-vocab.cpp.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+
+from lctx.core.models.gguf import GgufHeader
+from lctx.core.tokens.merging import NEVER, Rank, merge
+from lctx.core.tokens.table import VocabularyTable, build_table
+from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
+
+_NORMAL, _USER_DEFINED, _BYTE = 1, 4, 6
+_LONG_TEXT = 30_000  # characters from which a dict of the vocabulary (80 ms) is faster than its table
+_LONG_WORD = 24  # characters from which a word is looked at pair by pair, and not remembered
+_MAX_WORDS = 400_000
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class SentencePieceTokenizer:
+    """A tokenizer for a vocabulary with scores; one process builds its table once, into the cache."""
+
+    exact = True
+
+    def __init__(
+        self, name: str, specials: Mapping[str, int], open_table: Callable[[], VocabularyTable]
+    ) -> None:
+        """Make a tokenizer that calls `open_table` at the first text.
+
+        Args:
+            name: The vocabulary's hash.
+            specials: Control tokens with their ids.
+            open_table: Opens or builds the vocabulary.
+        """
+        self.hash = name
+        self._specials = specials
+        self._open_table = open_table
+
+    @cached_property
+    def _vocabulary(self) -> "_Vocabulary":
+        return _Vocabulary(self._open_table())
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`; lone surrogates become U+FFFD."""
+        vocabulary = self._vocabulary
+        vocabulary.expect(len(text))
+        return list(chain.from_iterable(vocabulary.ids(text)))
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text."""
+        self._vocabulary.expect(sum(map(len, texts)))
+        return [self.encode(text) for text in texts]
+
+    def count_batch(self, texts: Sequence[str]) -> list[int]:
+        """How many ids each text has."""
+        vocabulary = self._vocabulary
+        vocabulary.expect(sum(map(len, texts)))
+        return [sum(map(len, vocabulary.ids(text))) for text in texts]
+
+    def special(self, token: str) -> int | None:
+        """The id of a control token, or None."""
+        return self._specials.get(token)
+
+
+def build_sentencepiece(header: GgufHeader) -> bytes:
+    """The vocabulary table of a GGUF header with scores.
+
+    Raises:
+        ValueError: The header holds no such vocabulary.
+    """
+    tokens = header.strings("tokenizer.ggml.tokens")
+    kinds = header.integers("tokenizer.ggml.token_type")
+    scores = header.metadata.get("tokenizer.ggml.scores")
+    if not tokens or not isinstance(scores, Sequence) or isinstance(scores, str):
+        raise ValueError("no tokens or no scores")
+    kinds = kinds or (_NORMAL,) * len(tokens)
+    if not len(tokens) == len(kinds) == len(scores):
+        raise ValueError("tokens, scores and types differ in number")
+    texts = list(tokens)
+    # Control tokens are left out: no text in a document may ever merge into one.
+    merged = {text: index for index, text in enumerate(texts) if kinds[index] in {_NORMAL, _USER_DEFINED}}
+    ranked = sorted(merged.values(), key=lambda index: (-float(scores[index]), index))
+    user_defined = {text: index for index, text in enumerate(texts) if kinds[index] == _USER_DEFINED and text}
+    unknown = header.integer("tokenizer.ggml.unknown_token_id")
+    pairs = {
+        text[at : at + 2]
+        for index, text in enumerate(texts)
+        if kinds[index] == _NORMAL
+        for at in range(len(text) - 1)
+    }
+    runs, tags = split_runs(user_defined)
+    plain = word_pattern(pairs, runs)
+    rules = {
+        "tag": any_of(tags),
+        "user": any_of(user_defined),
+        "plain_word": plain,
+        "word": "|".join([*(run.replace(" ", SPACE) for run in runs), plain]),
+        "bytes": _byte_ids(texts, kinds, unknown if unknown is not None else 0),
+        "user_defined": user_defined,
+        "pairs": "".join(sorted(pairs)),
+        "space_prefix": header.flag("tokenizer.ggml.add_space_prefix") is not False,
+    }
+    encoded = [texts[index].encode("utf-8", "surrogatepass") for index in ranked]
+    return build_table(encoded, ranked, rules)
+
+
+def _byte_ids(texts: Sequence[str], kinds: Sequence[int], unknown: int) -> list[int]:
+    ids = [unknown] * 256
+    for index, text in enumerate(texts):
+        if kinds[index] == _BYTE and re.fullmatch(r"<0x[0-9A-Fa-f]{2}>", text):
+            ids[int(text[3:5], 16)] = index
+    return ids
+
+
+class _WordIds(dict[str, Sequence[int]]):
+    """The ids of every word seen so far; a missing one is worked out when it is looked up."""
+
+    def __init__(self, work_out: Callable[[str], Sequence[int]]) -> None:
+        super().__init__()
+        self._work_out = work_out
+
+    def __missing__(self, word: str) -> Sequence[int]:
+        ids = self._work_out(word)
+        if len(word) <= _LONG_WORD:
+            self[word] = ids
+        return ids
+
+
+class _Vocabulary:
+    """An opened table and the words whose ids are known."""
+
+    def __init__(self, table: VocabularyTable) -> None:
+        self._table = table
+        self._rank: Rank = table.rank
+        rules = table.rules
+        self._byte_ids: Sequence[int] = rules["bytes"]
+        self._space_prefix: bool = rules["space_prefix"]
+        self._user_defined: Mapping[str, int] = rules["user_defined"]
+        self._tag: str = rules["tag"]
+        self._plain_ids = _WordIds(self._work_out)
+        self._ids = _WordIds(self._work_out)
+        self._forget()
+
+    @cached_property
+    def _pairs(self) -> frozenset[str]:
+        pairs: str = self._table.rules["pairs"]
+        return frozenset(map("".join, zip(pairs[::2], pairs[1::2], strict=True)))
+
+    def _forget(self) -> None:
+        self._plain_ids.clear()
+        self._ids.clear()
+        self._ids.update((text.replace(" ", SPACE), (one,)) for text, one in self._user_defined.items())
+
+    def expect(self, num_characters: int) -> None:
+        """Prepare for that much text."""
+        if len(self._ids) + len(self._plain_ids) > _MAX_WORDS:
+            self._forget()
+        if num_characters > _LONG_TEXT and self._rank == self._table.rank:
+            self._rank = self._table.ranks().get
+
+    def ids(self, text: str) -> Iterable[Sequence[int]]:
+        """The ids of each word of `text`, in order."""
+        if self._space_prefix or SPACE in text or (self._tag and re.search(self._tag, text)):
+            return self._piecewise(text)
+        words = re.findall(self._table.rules["word"], text.replace(" ", SPACE))
+        return map(self._ids.__getitem__, words)
+
+    def _piecewise(self, text: str) -> Iterator[Sequence[int]]:
+        """As llama.cpp goes about it: user-defined tokens first, what lies between them afterwards."""
+        prefix = SPACE if self._space_prefix else ""
+        user: str = self._table.rules["user"]
+        for index, piece in enumerate(re.split(user, text) if user else [text]):
+            if index % 2:
+                yield (self._user_defined[piece],)
+            elif piece:
+                words = re.findall(self._table.rules["plain_word"], prefix + piece.replace(" ", SPACE))
+                yield from map(self._plain_ids.__getitem__, words)
+
+    def _work_out(self, word: str) -> list[int]:
+        if len(word) <= _LONG_WORD:
+            return self._merged(word)
+        ids: list[int] = []
+        start = 0
+        for at in range(1, len(word)):
+            if word[at - 1 : at + 1] not in self._pairs:
+                ids.extend(self._part(word[start:at]))
+                start = at
+        ids.extend(self._part(word[start:]))
+        return ids
+
+    def _part(self, word: str) -> Sequence[int]:
+        return self._plain_ids[word] if len(word) <= _LONG_WORD else self._merged(word)
+
+    def _merged(self, word: str) -> list[int]:
+        ids: list[int] = []
+        for part in merge(word, self._rank):
+            rank = self._rank(part, NEVER)
+            if rank == NEVER and _SURROGATES.match(part):
+                rank = self._rank("\ufffd", NEVER)
+            if rank == NEVER:
+                ids.extend(self._byte_ids[byte] for byte in part.encode("utf-8", "replace"))
+            else:
+                ids.append(self._table.ids[rank])
+        return ids

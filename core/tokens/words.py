@@ -1,0 +1,84 @@
+"""Where a text may be cut without changing an id: between characters that no token of the vocabulary joins.
+
+Derived from the vocabulary itself: a pair of characters that stands in no token can never be merged across.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+
+SPACE = "▁"
+"""What SentencePiece writes for a space."""
+
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_DIGITS = frozenset("0123456789")
+
+
+def split_runs(user_defined: Collection[str]) -> tuple[list[str], list[str]]:
+    r"""User-defined tokens as patterns for runs of one character (`\n{1,31}`), and the rest as they are.
+
+    A run pattern stands for tokens of every length from one character (two, for spaces) to the longest.
+    """
+    lengths: dict[str, set[int]] = {}
+    for text in user_defined:
+        if text == text[0] * len(text):
+            lengths.setdefault(text[0], set()).add(len(text))
+    patterns, characters = [], set()
+    for character, found in sorted(lengths.items()):
+        first = 2 if character == " " else 1
+        if found == set(range(first, max(found) + 1)):
+            patterns.append(f"{re.escape(character)}{{{first},{max(found)}}}")
+            characters.add(character)
+    return patterns, [text for text in user_defined if not (set(text) <= characters and len(set(text)) == 1)]
+
+
+def any_of(texts: Iterable[str]) -> str:
+    """A pattern for any of `texts`, the longest first, as one group; empty where there are none."""
+    alternatives = "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
+    return f"({alternatives})" if alternatives else ""
+
+
+def word_pattern(pairs: Collection[str], runs: Iterable[str]) -> str:
+    """A pattern whose matches tile any text that has no `runs`, and whose ids never depend on each other.
+
+    Args:
+        pairs: All two neighbouring characters within any token that merging can make.
+        runs: The patterns of `split_runs`: where the characters of one-character runs end a word.
+    """
+    stops = "".join(run[: run.index("{")] for run in runs if not run.startswith(("\\ ", " ")))
+    # Characters after which a space is not the beginning of a word, because some token joins them.
+    joined = _class_of(pair[0] for pair in pairs if pair[1] == SPACE and pair[0] != SPACE)
+    inner_space = f"(?<=[{joined}]){SPACE}" if joined else ""
+    more = f"(?:{inner_space}+[^{SPACE}{stops}]*)*" if joined else ""
+    coarse = f"{SPACE}*[^{SPACE}{stops}]+{more}|{SPACE}+"
+    if not _ascii_falls_apart(pairs):
+        return coarse
+    foreign = f"[^\\x00-\\x7f{SPACE}]"
+    signs = f"[^A-Za-z0-9\\x80-\\U0010ffff{stops}]"
+    sign_end = f"(?!{signs}|{foreign}{'|' + inner_space if joined else ''})"
+    return "|".join(
+        (
+            f"{SPACE}*[A-Za-z]+(?![A-Za-z]|{foreign})",
+            f"{SPACE}*{signs}+{sign_end}",
+            f"{SPACE}*[0-9]+(?![0-9]|{foreign})",
+            coarse,
+        )
+    )
+
+
+def _ascii_falls_apart(pairs: Collection[str]) -> bool:
+    """Whether no token joins ASCII letters, digits and signs to each other, nor the first two to a space."""
+    for pair in pairs:
+        left, right = pair[0], pair[1]
+        if left < "\x80" and right < "\x80" and _kind(left) != _kind(right):
+            return False
+        if right == SPACE and left < "\x80" and _kind(left) != "sign":
+            return False
+    return True
+
+
+def _kind(character: str) -> str:
+    return "letter" if character in _LETTERS else "digit" if character in _DIGITS else "sign"
+
+
+def _class_of(characters: Iterable[str]) -> str:
+    return "".join(map(re.escape, sorted(set(characters))))
