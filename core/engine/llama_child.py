@@ -73,7 +73,7 @@ def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> A
     params.sse_ping_interval = _PING_S
     params.cpuparams.n_threads = arguments.threads or default_threads()
     params.cpuparams_batch.n_threads = arguments.threads_batch or params.cpuparams.n_threads
-    params.cpuparams.poll = params.cpuparams_batch.poll = 0
+    params.cpuparams.poll = params.cpuparams_batch.poll = arguments.poll
     params.verbosity = _WARNINGS
     params.offline = True
     return params
@@ -165,6 +165,7 @@ def main() -> int:
     parser.add_argument("--lock-fd", type=int, required=True)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--threads-batch", type=int, default=0)
+    parser.add_argument("--poll", type=int, default=0)
     arguments = parser.parse_args()
     os.umask(0o077)
     os.set_inheritable(arguments.lock_fd, False)
