@@ -15,7 +15,7 @@ _FULL, _SHORT = 0.8, 0.6
 """Shares of a page's usual line width: from the one a line is full, below the other it was broken off."""
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
-_NUMBER = r"(?:(?:[A-Za-z]+\s)?[\dA-Z]{1,4}(?:[.\-][\dA-Z]{1,4}){0,5}[.):]?[^\S\n]+)?"
+_NUMBER = r"(?:(?:[^\W\d_]+\s)?(?:\d{1,4}|[IVXLC]{1,6}|[A-Z])(?:[.\-][\dA-Z]{1,4}){0,5}[.):]?[^\S\n]+)?"
 _GAP = r"[^\S\n]*\n?[^\S\n]*"
 _HYPHEN = "\ufffe"
 _OPENING_MARKS = "\"'“‘«(["
@@ -70,7 +70,7 @@ def _marks(
 def _find_title(text: str, title: str, start: int, end: int) -> tuple[int, int] | None:
     """Where a line of `text[start:end]` begins with `title`; empty where text runs on after the title."""
     words = _GAP.join(re.escape(word) for word in title.split())
-    opening = re.compile(rf"^[^\S\n]*{_NUMBER}{words}(?!\w)", re.MULTILINE | re.IGNORECASE)
+    opening = re.compile(rf"^[^\S\n]*{_NUMBER}(?i:{words})(?!\w)", re.MULTILINE)
     found = opening.search(text, start, end)
     if found is None:
         return None
