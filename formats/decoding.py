@@ -1,6 +1,7 @@
 """Bytes to text, exactly: what was decoded can be taken back to its line in any editor."""
 
 import codecs
+import re
 from dataclasses import dataclass
 
 from lctx.core.errors import EmptySourceError, LimitError, UnsupportedSourceError
@@ -20,7 +21,24 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _VALID_PER_BAD = 10
-_CLOSE = 0.03
+_ASCII_SHARE = 0.8
+
+# What text in Windows-1252 (and in Latin-1, its part) does not hold: signs inside words, runs of accented
+# letters.
+_LETTERS = "À-ÖØ-öø-ÿŠšŽžŒœŸªº"
+_NOT_WESTERN = re.compile(
+    rf"[^\x00-\xff€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\x80-\x9f]"
+    rf"|[{_LETTERS}]{{4}}"  # other scripts come out as long runs of accented letters
+    rf"|[a-z{_LETTERS}][^\x00-\x7f{_LETTERS}‘’–—…´·\xad\xa0]+[a-z{_LETTERS}]"  # a sign inside a word
+    r"|[a-zà-öø-ÿ][À-ÖØ-Þ]|[a-z][¹³¿¡¢¥¦¬¯±¶¸]"
+)
+# Tried for all else. Every encoding that the library knows would let rare ones win on short texts.
+_CENTRAL = ("cp1250", "iso8859_2")  # which the library often misses
+_ODD = re.compile(r"[^\W\d_](?:[^\w\s\x00-\x7f‘’–—…´·\xad]|[¹²³¼½¾])[^\W\d_]|[\x80-\x9f\ufffd]")
+_CANDIDATES = (
+    "cp1250 iso8859_2 cp1251 koi8_r iso8859_5 cp1253 iso8859_7 cp1254 cp1255 cp1256 cp1257 cp1258 cp874 "
+    "cp932 shift_jis euc_jp gb18030 big5 cp949 euc_kr cp850 cp437 cp866 mac_roman"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +127,38 @@ def _is_cut(content: bytes) -> bool:
 def _guessed(path: str, content: bytes) -> Decoded:
     if wide := wide_encoding(content[:HEAD_BYTES]):
         return _with_replacements(content, wide)
+    encoding = "cp1252" if _is_western(content) else _best_guess(content)
+    if encoding is None:
+        raise UnsupportedSourceError(path, "neither text nor a format that lctx reads", "convert it to UTF-8")
+    warning = f"Its encoding is not stated: read as {encoding}, a guess."
+    return Decoded(content.decode(encoding, "replace"), encoding, (warning,))
+
+
+def _is_western(content: bytes) -> bool:
+    """Whether Windows-1252 makes words of the bytes; a statistical guess is worse where few are not ASCII."""
+    try:
+        return _NOT_WESTERN.search(content.decode("cp1252")) is None
+    except UnicodeDecodeError:
+        return False
+
+
+def _best_guess(content: bytes) -> str | None:
+    """The library's guess, but for one that puts signs into words where its next best does not."""
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(_sample(content))
-    best = matches.best()
-    if best is None:
-        raise UnsupportedSourceError(path, "neither text nor a format that lctx reads", "convert it to UTF-8")
-    # Western European text is what most files without a mark hold: it wins where the guess is a near tie.
-    western = next((match for match in matches if match.encoding in {"cp1252", "latin_1"}), None)
-    close = western is not None and western.chaos <= best.chaos + _CLOSE
-    encoding = "cp1252" if close and western and western.coherence >= best.coherence else best.encoding
-    warning = f"Its encoding is not stated: read as {encoding}, a guess."
-    try:
-        return Decoded(content.decode(encoding), encoding, (warning,))
-    except UnicodeDecodeError:
-        return Decoded(content.decode(encoding, "replace"), encoding, (warning,))
+    sample = _sample(content)
+    candidates = [match.encoding for match in from_bytes(sample, cp_isolation=_CANDIDATES.split())]
+    ranked = [(_oddities(sample, encoding), rank) for rank, encoding in enumerate([*candidates, *_CENTRAL])]
+    oddities, rank = min(ranked)
+    if candidates or oddities == 0:
+        return [*candidates, *_CENTRAL][rank]
+    # What is mostly ASCII is text all the same; its other characters may come out wrong, as the warning says.
+    mostly_ascii = len(sample.decode("ascii", "ignore")) > _ASCII_SHARE * len(sample)
+    return "cp1252" if mostly_ascii else None
+
+
+def _oddities(sample: bytes, encoding: str) -> int:
+    return len(_ODD.findall(sample.decode(encoding, "replace")))
 
 
 def _sample(content: bytes) -> bytes:

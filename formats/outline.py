@@ -112,11 +112,7 @@ def outline(text: str, language: str) -> list[tuple[int, int, tuple[str, ...]]]:
         if len(around) == MAX_DEPTH:
             continue
         limit = around[-1][1] if around else len(masked)
-        next_line = masked.find("\n", definition.start + 1)
-        end_match = (
-            _dedent(language, definition.indent).search(masked, next_line, limit) if next_line >= 0 else None
-        )
-        end = end_match.start() if end_match else limit
+        end = _scope_end(masked, definition, language, limit)
         scope = (definition.start, end, (*(around[-1][2] if around else ()), definition.name))
         scopes.append(scope)
         around.append(scope)
@@ -180,7 +176,7 @@ def _without_long_strings(text: str) -> str:
     while opener := _TO_OPENER.match(text, position):
         closer = _CLOSERS[opener[1]].match(text, opener.end())
         end = closer.end() if closer else len(text)
-        pieces += [text[position : opener.start(1)], "_" * (end - opener.start(1))]
+        pieces += [text[position : opener.start(1)], "#" * (end - opener.start(1))]
         position = end
     pieces.append(text[position:])
     return "".join(pieces)

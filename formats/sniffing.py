@@ -48,6 +48,7 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1a\x1b") + b"\x7f"
 _MAX_CONTROL_SHARE = 0.05
+_BLANKS = frozenset("\t\n\v\f\r\u3000\u00a0")
 _TEXT_SIGNATURES = frozenset({b"ID3", b"BZh", b"PAR1", b"GGUF", b"OggS", b"fLaC"})
 """Signatures that are plain letters: text may begin with them, so they need something binary behind them."""
 
@@ -113,21 +114,27 @@ def has_binary_bytes(content: bytes) -> bool:
 
 
 def wide_encoding(head: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark, told by where its NULs stand; None for everything else.
+    """UTF-16 or UTF-32 without a mark, told by where its NULs stand and by what it decodes to; or None.
 
-    Text in Latin letters has a NUL in nearly every second byte, always on the same side.
+    White space has a NUL in every script: in UTF-16 always on the side of the high byte.
     """
-    if b"\x00" not in head or len(head) < 4:  # noqa: PLR2004 - one character of UTF-32
+    if b"\x00" not in head:
         return None
+    nuls = [head[offset::4].count(0) for offset in range(4)]
     quarter = len(head) // 4
-    nuls = [head[offset::4].count(0) / quarter for offset in range(4)]
-    full, empty = 0.7, 0.05
-    if min(nuls[1:]) > full and nuls[0] < empty:
+    if quarter and min(nuls[2:]) >= quarter and _reads_as(head, "utf-32-le", 4):
         return "utf-32-le"
-    if min(nuls[:3]) > full and nuls[3] < empty:
+    if quarter and min(nuls[:2]) >= quarter and _reads_as(head, "utf-32-be", 4):
         return "utf-32-be"
-    if min(nuls[1], nuls[3]) > full and max(nuls[0], nuls[2]) < empty:
+    if nuls[0] == nuls[2] == 0 and _reads_as(head, "utf-16-le", 2):
         return "utf-16-le"
-    if min(nuls[0], nuls[2]) > full and max(nuls[1], nuls[3]) < empty:
+    if nuls[1] == nuls[3] == 0 and _reads_as(head, "utf-16-be", 2):
         return "utf-16-be"
     return None
+
+
+def _reads_as(head: bytes, encoding: str, width: int) -> bool:
+    """Whether nearly all of `head` is printable in `encoding`; its end may cut a character in two."""
+    text = head[: len(head) // width * width].decode(encoding, "replace").removesuffix("\ufffd")
+    odd = text.count("\ufffd") + sum(not (sign.isprintable() or sign in _BLANKS) for sign in text)
+    return odd <= len(text) // 50
