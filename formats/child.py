@@ -5,7 +5,6 @@ crosses back as data and is checked against a type, never unpickled.
 """
 
 import json
-import logging
 import signal
 import subprocess
 import sys
@@ -24,10 +23,9 @@ from lctx.core.errors import (
     SourceError,
 )
 
-logger = logging.getLogger(__name__)
-
 _Record = TypeVar("_Record")
 _SMALLER = "split the file into smaller parts and name those instead"
+_ANEW = "open it in its own program and save it anew"
 _RAISED = {
     error.code: error
     for error in (
@@ -49,8 +47,9 @@ main(order)
 
 
 # A C++ library aborts where memory is refused; the system kills where it has none left.
-_OUT_OF_MEMORY = {-getattr(signal, "SIGABRT", 0), -getattr(signal, "SIGKILL", 0)} - {0}
+_OUT_OF_MEMORY = ("SIGABRT", "SIGKILL")
 _NEARLY = 0.75
+"""A child that ended so and had taken this share of its memory ended for want of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def run_in_child(
             raise _as_error(path, last, ceilings)
         return [decoder.decode(line) for line in lines]
     except (msgspec.MsgspecError, IndexError) as error:
-        raise DamagedSourceError(path, f"its reader ended in the middle of it ({error})") from error
+        raise DamagedSourceError(path, f"its reader ended in the middle of it ({error})", _ANEW) from error
 
 
 def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes:
@@ -125,15 +124,22 @@ def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes
         except BaseException:
             _end(child)
             raise
-    if child.returncode == -getattr(signal, "SIGPROF", 0):
-        why = f"one page or part of it takes more than {ceilings.step_s:g} s to read"
-        raise LimitError(path, why, "save it anew from the program that made it, or split it")
-    if child.returncode in _OUT_OF_MEMORY and _peak_bytes() > _NEARLY * ceilings.memory_bytes:
-        raise _memory_error(path, ceilings)
     if child.returncode < 0:
-        logger.debug("%s: the child running %s ended by signal %d", path, reader, -child.returncode)
-        raise DamagedSourceError(path, f"it crashes its reader ({_signal_name(-child.returncode)})")
+        raise _ended_by(_signal_name(-child.returncode), path, ceilings)
+    if child.returncode and not output:
+        # Readers cannot end like this: the interpreter could not start, or found no lctx.
+        raise RuntimeError(f"{reader} did not start in a child process (exit code {child.returncode})")
     return output
+
+
+def _ended_by(name: str, path: str, ceilings: Ceilings) -> SourceError:
+    """The error for a child that a signal ended."""
+    if name == "SIGPROF":
+        why = f"one page or part of it takes more than {ceilings.step_s:g} s to read"
+        return LimitError(path, why, "save it anew from the program that made it, or split it")
+    if name in _OUT_OF_MEMORY and _peak_bytes() > _NEARLY * ceilings.memory_bytes:
+        return _memory_error(path, ceilings)
+    return DamagedSourceError(path, f"it crashes its reader ({name})", _ANEW)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -161,7 +167,7 @@ def _as_error(path: str, failure: _Failure, ceilings: Ceilings) -> Exception:
     if failure.code == "import":
         return ImportError(f"a reader's library is missing: {failure.why}")
     if failure.code == "crash":
-        return DamagedSourceError(path, f"its reader failed: {failure.why}")
+        return DamagedSourceError(path, f"its reader failed: {failure.why}", _ANEW)
     if failure.code == "memory":
         return _memory_error(path, ceilings)
     raised: type[SourceError] = _RAISED.get(failure.code, DamagedSourceError)

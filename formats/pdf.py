@@ -139,7 +139,7 @@ def _document(
 
 
 def _location(number: int, label: str) -> Location:
-    shown = label.strip()[:_MAX_LABEL_CHARS]
+    shown = "".join(filter(str.isprintable, label)).strip()[:_MAX_LABEL_CHARS]
     return Location(
         pages=(number, number),
         page_labels=(shown, shown) if shown and shown != str(number) else None,

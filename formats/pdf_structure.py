@@ -16,6 +16,7 @@ _FULL, _SHORT = 0.8, 0.6
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 _NUMBER = r"(?:(?:[^\W\d_]+\s)?(?:\d{1,4}|[IVXLC]{1,6}|[A-Z])(?:[.\-][\dA-Z]{1,4}){0,5}[.):]?[^\S\n]+)?"
+_LEADING_NUMBER = re.compile(r"^\d{1,4}(?:\.\d{1,4}){0,5}[.):]?\s+(?=\S)")
 _GAP = r"[^\S\n]*\n?[^\S\n]*"
 _HYPHEN = "\ufffe"
 _OPENING_MARKS = "\"'“‘«(["
@@ -69,15 +70,21 @@ def _marks(
 
 def _find_title(text: str, title: str, start: int, end: int) -> tuple[int, int] | None:
     """Where a line of `text[start:end]` begins with `title`; empty where text runs on after the title."""
-    words = _GAP.join(re.escape(word) for word in title.split())
-    opening = re.compile(rf"^[^\S\n]*{_NUMBER}(?i:{words})(?!\w)", re.MULTILINE)
-    found = opening.search(text, start, end)
+    found = _opening(title).search(text, start, end)
+    if found is None and (unnumbered := _LEADING_NUMBER.sub("", title)) != title:
+        found = _opening(unnumbered).search(text, start, end)
     if found is None:
         return None
     line = _LINE.match(text, found.end(), end)
     stop = line.end() if line else end
     runs_on = len(text[found.end() : stop].strip(" \t\r\n.:—–-")) > _MAX_RUN_IN_CHARS
     return found.start(), found.start() if runs_on else stop
+
+
+def _opening(title: str) -> re.Pattern[str]:
+    """What a line that begins with `title` looks like, perhaps numbered, perhaps broken in two."""
+    words = _GAP.join(re.escape(word) for word in title.split())
+    return re.compile(rf"^[^\S\n]*{_NUMBER}(?i:{words})(?!\w)", re.MULTILINE)
 
 
 def _paragraph_blocks(text: str, start: int, end: int, heading: tuple[str, ...]) -> list[Block]:

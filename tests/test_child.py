@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from lctx.core.errors import DamagedSourceError, EncryptedSourceError, LimitError, SourceError
+from lctx.formats import child
 from lctx.formats.child import Ceilings, run_in_child
 
 READERS = """
@@ -159,12 +160,21 @@ def test_whatever_goes_wrong_has_a_name(run, reader, error, told):
     assert type(caught.value) is error
     assert caught.value.message.startswith(told)
     assert "\n" not in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_missing_library_is_not_blamed_on_the_file(run):
     """This test ensures that a broken installation is an internal error, not a damaged source."""
     with pytest.raises(ImportError, match="a_library_that_is_not_there"):
         run("lacks")
+
+
+def test_an_interpreter_that_does_not_start_is_not_blamed_on_the_file(run, monkeypatch):
+    """This test ensures that a child that cannot even import lctx is an internal error."""
+    monkeypatch.setattr(child, "__file__", "/nowhere/lctx/formats/child.py")
+    monkeypatch.setattr("sys.path", [])
+    with pytest.raises(RuntimeError, match="child_readers:words did not start"):
+        run("words")
 
 
 def test_a_child_that_takes_too_long_is_gone(run, tmp_path):

@@ -123,7 +123,7 @@ def test_a_page_that_cannot_be_read_costs_only_itself():
 def test_headings_stand_where_their_titles_do():
     """This test ensures that numbering is seen, repeats go in order, and a run-in title cuts but is no heading."""
     catalog, more = outline(
-        (b"Scope", b"4 0 R"), (b"Terms", b"4 0 R"), (b"Terms", b"4 0 R"), (b"Not printed", b"5 0 R"), (b"Price", b"5 0 R")
+        (b"2 Scope", b"4 0 R"), (b"Terms", b"4 0 R"), (b"Terms", b"4 0 R"), (b"Not printed", b"5 0 R"), (b"Price", b"5 0 R")
     )  # fmt: skip
     pages = [
         ["What the Scope is", "1. SCOPE", "Text of the scope.", "Terms", "First.", "Terms", "Second."],
@@ -137,7 +137,7 @@ def test_headings_stand_where_their_titles_do():
         return document.locate(start, start + 1).heading
 
     assert heading_of("What the Scope") is None
-    assert heading_of("Text of the") == ("Scope",)
+    assert heading_of("Text of the") == ("2 Scope",)
     assert heading_of("Second.") == ("Terms",)
     assert heading_of("Top of the page") == ("Not printed",)
     assert heading_of("It is paid") == ("Price",)
