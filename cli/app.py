@@ -1,6 +1,8 @@
 """The console script `lctx`: the commands, and what every path out of them returns."""
 
+import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -12,6 +14,8 @@ from lctx.cli import options
 from lctx.cli.request import Request
 from lctx.cli.settings import KEYS
 from lctx.core.errors import ExitCode, LctxError, UsageError
+
+COMPLETION = "_LCTX_COMPLETE"
 
 Job = Callable[[float], ExitCode]
 """A command, parsed and ready to run; told when the process began."""
@@ -30,6 +34,9 @@ app = typer.Typer(
 def main() -> None:
     """The console script: run a command line and end the process with its exit code."""
     started = monotonic()
+    if not sys.warnoptions:
+        # Python's warnings are for programmers; what a user must know has its own words.
+        warnings.simplefilter("ignore")
     code = run(sys.argv[1:], started)
     _flush()
     sys.exit(int(code))
@@ -64,6 +71,11 @@ def parse(argv: Sequence[str]) -> Job | ExitCode:
         raise _usage_error(error) from error
     except typer.Abort as error:
         raise KeyboardInterrupt from error
+    except SystemExit as error:
+        # So typer ends where the reader of its help went away; completion ends like this too, with its own code.
+        if COMPLETION in os.environ:
+            raise
+        return ExitCode.OK if error.code in {0, 1} else ExitCode.INTERNAL
     if job == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     return job if callable(job) else ExitCode.OK
@@ -127,7 +139,7 @@ def ask(
     offline: options.Offline = None,
     no_cache: options.NoCache = None,
 ) -> Job:
-    """Answer a question about sources, with a checked quote behind every sentence.
+    """Answer a question, with a checked quote behind every sentence.
 
     The question is the last argument, unless that is an existing path:
 
@@ -171,9 +183,9 @@ def plan(
     offline: options.Offline = None,
     no_cache: options.NoCache = None,
 ) -> Job:
-    """Show what a question would read, leave out, and cost; no model runs.
+    """Show what a question would read, leave out and cost.
 
-    Takes what ask takes, so that a command can be tried before it is run. The question is optional.
+    Takes what ask takes and runs no model. The question is optional.
     """
     request = _request(locals())
 
@@ -227,8 +239,6 @@ def _request(given: dict[str, Any]) -> Request:
 
 def _flush() -> None:
     """Send what is buffered; a reader that went away is no error and leaves no complaint at exit."""
-    import os
-
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -92,7 +92,7 @@ def _number(least: int) -> Callable[[object], int]:
         text = str(value).strip()
         if (
             isinstance(value, (int, str))
-            and re.fullmatch(r"\d{1,10}", text)
+            and re.fullmatch(r"[0-9]{1,10}", text)
             and least <= int(text) < _MAX_TOKENS
         ):
             return int(text)
