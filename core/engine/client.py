@@ -26,6 +26,7 @@ class ServedEngine:
         window: int,
         label: str,
         api_key: str | None = None,
+        is_healthy: Callable[[], bool] | None = None,
         on_failure: Callable[[EngineError], EngineError] | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
@@ -38,6 +39,7 @@ class ServedEngine:
             window: Tokens of prompt and answer together.
             label: The engine and its version or address.
             api_key: Sent as a bearer token.
+            is_healthy: Asked when the engine is silent for long; where True the request waits on.
             on_failure: Told of each failure of a request; returns the error to raise.
             on_close: Called once, when the engine is let go.
         """
@@ -47,6 +49,7 @@ class ServedEngine:
         self._window = window
         self._label = label
         self._api_key = api_key
+        self._is_healthy = is_healthy
         self._on_failure = on_failure
         self._on_close = on_close
 
@@ -72,7 +75,7 @@ class ServedEngine:
             EngineError: The engine refused, or the stream ended before the answer did.
         """
         path, body = self._dialect.request(self._model, prompt, sampling)
-        connection = Connection(self._address, self._api_key, self._dialect.stall_s)
+        connection = Connection(self._address, self._api_key, self._dialect.stall_s, self._is_healthy)
         try:
             response = connection.send("POST", self._address.api + path, body)
             content_type = response.headers.get_content_type()

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -18,41 +19,72 @@ _TOO_MANY, _UNAVAILABLE = 429, 503
 _REDIRECTS = range(300, 400)
 
 
-class _UnixConnection(HTTPConnection):
-    """HTTP over a Unix socket."""
+class _PatientSocket(socket.socket):
+    """A socket that asks, whenever its timeout has passed in silence, whether to wait on."""
 
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
+    waits_on: Callable[[], bool] | None = None
+
+    def recv_into(self, *arguments: Any) -> int:
+        """How many bytes were received; raises a `TimeoutError` when there is no reason to wait on."""
+        while True:
+            try:
+                return super().recv_into(*arguments)
+            except TimeoutError:
+                if self.waits_on is None or not self.waits_on():
+                    raise
+
+
+class _PatientConnection(HTTPConnection):
+    """HTTP over TCP or a Unix socket."""
+
+    def __init__(self, address: Address, timeout: float, waits_on: Callable[[], bool] | None) -> None:
+        super().__init__(address.host or "localhost", address.port or None, timeout=timeout)
+        self._path = address.socket
+        self._waits_on = waits_on
 
     def connect(self) -> None:
-        """Connect to the socket's file instead of a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        """Connect to the host, or to the socket's file."""
+        if self._path is None:
+            super().connect()
+            plain = self.sock
+            sock = _PatientSocket(plain.family, plain.type, plain.proto, plain.detach())
+        else:
+            sock = _PatientSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock = sock  # closed with this connection, also where connecting fails
+            sock.settimeout(self.timeout)
+            sock.connect(self._path)
+        sock.waits_on = self._waits_on
+        self.sock = sock
 
 
 class Connection:
     """One request and its response; closing it is how a request is aborted."""
 
-    def __init__(self, address: Address, api_key: str | None, stall_s: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        api_key: str | None,
+        stall_s: float,
+        waits_on: Callable[[], bool] | None = None,
+    ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
             address: Where the engine listens.
             api_key: Sent as a bearer token, where given.
-            stall_s: Silence of this many seconds is a failure.
+            stall_s: Silence of this many seconds is a failure,
+            waits_on: unless this is given and says that there is reason to wait on.
         """
         self._address = address
         self._api_key = api_key
         self._stall_s = stall_s
         self._response: HTTPResponse | None = None
-        if address.socket is not None:
-            self._http: HTTPConnection = _UnixConnection(address.socket, CONNECT_TIMEOUT_S)
-        elif address.tls:
-            self._http = HTTPSConnection(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
+        if address.tls:
+            self._http: HTTPConnection = HTTPSConnection(
+                address.host, address.port, timeout=CONNECT_TIMEOUT_S
+            )
         else:
-            self._http = HTTPConnection(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
+            self._http = _PatientConnection(address, CONNECT_TIMEOUT_S, waits_on)
 
     def send(self, method: str, path: str, body: Any = None) -> HTTPResponse:
         """The response to a request, its status 200; its body is not read yet.

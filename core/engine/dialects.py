@@ -80,7 +80,7 @@ class LlamaDialect(Dialect):
     """llama.cpp: tells its progress, keeps the prefix, takes the schema as it is."""
 
     kind = "llama"
-    stall_s = 60.0
+    stall_s = 15.0  # then it is asked whether it is well: a request behind another one hears nothing for long
 
     def request(self, model: str, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
         """The path below the API's root, and the body, of a request for `prompt`."""

@@ -37,6 +37,7 @@ _MODEL_HINT = "check that the file is a whole GGUF model"
 _AGAIN = "run the same command again: it is started anew"
 _POLL_S = 0.01
 _DYING_S = 1.0
+_HEALTH_S = 15.0
 _STOP_S = 6.0
 
 
@@ -220,9 +221,26 @@ class LlamaStart:
             window=state.window,
             label=f"llama {state.version}",
             api_key=state.api_key,
+            is_healthy=self._is_healthy,
             on_failure=self._explain,
             on_close=self.close,
         )
+
+    def _is_healthy(self) -> bool:
+        """Whether the server answers at all. Its HTTP threads do, however busy its model is."""
+        from lctx.core.engine.address import parse_address
+        from lctx.core.engine.connection import fetch_json
+
+        state = self._state
+        if state is None:
+            return False
+        try:
+            fetch_json(
+                parse_address(state.address), "GET", "/health", api_key=state.api_key, stall_s=_HEALTH_S
+            )
+        except LctxError:
+            return False
+        return True
 
     def _explain(self, error: EngineError) -> EngineError:
         """What a failed request means for a server that is ours: it died, or it hangs and is ended."""
