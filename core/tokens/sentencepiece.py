@@ -96,12 +96,11 @@ def build_sentencepiece(header: GgufHeader) -> bytes:
         for at in range(len(text) - 1)
     }
     runs, tags = split_runs(user_defined)
-    plain = word_pattern(pairs, runs)
     rules = {
         "tag": any_of(tags),
         "user": any_of(user_defined),
-        "plain_word": plain,
-        "word": "|".join([*(run.replace(" ", SPACE) for run in runs), plain]),
+        "plain_word": word_pattern(pairs, runs, with_runs=False),
+        "word": word_pattern(pairs, runs, with_runs=True),
         "bytes": _byte_ids(texts, kinds, unknown if unknown is not None else 0),
         "user_defined": user_defined,
         "pairs": "".join(sorted(pairs)),

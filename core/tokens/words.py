@@ -37,32 +37,41 @@ def any_of(texts: Iterable[str]) -> str:
     return f"({alternatives})" if alternatives else ""
 
 
-def word_pattern(pairs: Collection[str], runs: Iterable[str]) -> str:
-    """A pattern whose matches tile any text that has no `runs`, and whose ids never depend on each other.
+def word_pattern(pairs: Collection[str], runs: Collection[str], *, with_runs: bool) -> str:
+    """A pattern whose matches tile any text, and whose ids never depend on each other.
 
     Args:
         pairs: All two neighbouring characters within any token that merging can make.
-        runs: The patterns of `split_runs`: where the characters of one-character runs end a word.
+        runs: The patterns of `split_runs`: where such a run begins, a word ends.
+        with_runs: Match the runs as well; otherwise the text holds none, and `SPACE` twice is just that.
     """
-    stops = "".join(run[: run.index("{")] for run in runs if not run.startswith(("\\ ", " ")))
+    stops = "".join(run[: run.index("{")] for run in runs if not _is_spaces(run))
     # Characters after which a space is not the beginning of a word, because some token joins them.
     joined = _class_of(pair[0] for pair in pairs if pair[1] == SPACE and pair[0] != SPACE)
-    inner_space = f"(?<=[{joined}]){SPACE}" if joined else ""
-    more = f"(?:{inner_space}+[^{SPACE}{stops}]*)*" if joined else ""
+    single = f"(?!{SPACE})" if with_runs and any(map(_is_spaces, runs)) else ""
+    inner_space = f"(?<=[{joined}]){SPACE}{single}" if joined else ""
+    many = "" if single else f"{SPACE}*"
+    more = f"(?:{inner_space}{many}[^{SPACE}{stops}]*)*" if joined else ""
     coarse = f"{SPACE}*[^{SPACE}{stops}]+{more}|{SPACE}+"
+    first = [run.replace(" ", SPACE) for run in runs] if with_runs else []
     if not _ascii_falls_apart(pairs):
-        return coarse
+        return "|".join([*first, coarse])
     foreign = f"[^\\x00-\\x7f{SPACE}]"
     signs = f"[^A-Za-z0-9\\x80-\\U0010ffff{stops}]"
     sign_end = f"(?!{signs}|{foreign}{'|' + inner_space if joined else ''})"
     return "|".join(
         (
+            *first,
             f"{SPACE}*[A-Za-z]+(?![A-Za-z]|{foreign})",
             f"{SPACE}*{signs}+{sign_end}",
             f"{SPACE}*[0-9]+(?![0-9]|{foreign})",
             coarse,
         )
     )
+
+
+def _is_spaces(run: str) -> bool:
+    return run.startswith(("\\ ", " "))
 
 
 def _ascii_falls_apart(pairs: Collection[str]) -> bool:
