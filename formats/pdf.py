@@ -74,8 +74,10 @@ def read_pdf(path: str, content: bytes) -> Document:
     if not content:
         raise EmptySourceError(path, "the file is empty", "name a file that holds something")
     header = content.find(_HEADER)
-    if header < 0:
-        raise DamagedSourceError(path, f"it is {_kind_of(content)}, not a PDF", _NOT_PDF)
+    other = _other_kind(content)
+    # An archive may hold a PDF: that is not what the user named.
+    if header < 0 or (other and header > _PDFIUM_JUNK):
+        raise DamagedSourceError(path, f"it is {other or 'something else'}, not a PDF", _NOT_PDF)
     # Offsets inside a PDF count from its header, wherever a mail gateway or a printer has put that.
     body = content[header:] if header > _PDFIUM_JUNK else content
     pages, outline, warnings = _read(path, body)
@@ -153,9 +155,9 @@ def _page_warnings(pages: Sequence[Page]) -> list[str]:
     blank = [number for number, page in numbered if not page.failed and not page.text.strip()]
     found = []
     if failed:
-        found.append(f"{_named(failed)} could not be read ({pages[failed[0] - 1].failed})")
+        found.append(f"{_named(failed)}: could not be read ({pages[failed[0] - 1].failed})")
     if blank:
-        found.append(f"{_named(blank)} without readable text: run OCR over the file first if those are scans")
+        found.append(f"{_named(blank)}: no text that can be read; scanned pages need OCR first")
     return found
 
 
@@ -171,6 +173,7 @@ def _named(numbers: Iterable[int]) -> str:
     return f"page{'s' if len(runs) > 1 or runs[0][0] != runs[0][1] else ''} {', '.join(names)}"
 
 
-def _kind_of(content: bytes) -> str:
+def _other_kind(content: bytes) -> str | None:
+    """What the first bytes say that it is, where that is something else than a PDF."""
     head = content[:16].lstrip()
-    return next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), "something else")
+    return next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), None)

@@ -87,14 +87,16 @@ def _read_page(pdf: Any, index: int, room: int) -> dict[str, Any]:
 def _outline(pdf: Any) -> Iterator[dict[str, Any]]:
     import pypdfium2
 
-    # An outline is a convenience: one that is broken must not cost the text.
-    with suppress(pypdfium2.PdfiumError, UnicodeDecodeError, RecursionError):
-        for number, entry in enumerate(pdf.get_toc()):
-            if number >= MAX_OUTLINE:
-                return
+    # An outline is a convenience: what is broken in it must not cost the text, nor the entries beside it.
+    for number, entry in enumerate(pdf.get_toc()):
+        if number >= MAX_OUTLINE:
+            return
+        record = {"type": "entry", "level": entry.level, "title": "", "page": None}
+        with suppress(pypdfium2.PdfiumError, UnicodeDecodeError):
+            record["title"] = entry.get_title()
             target = entry.get_dest()
-            index = target.get_index() if target else None
-            yield {"type": "entry", "level": entry.level, "title": entry.get_title(), "page": index}
+            record["page"] = target.get_index() if target else None
+        yield record
 
 
 def _refusal(code: int | None) -> SourceError:

@@ -105,7 +105,7 @@ def test_a_page_without_text_keeps_its_number_and_is_named():
     document = read_pdf("a.pdf", pdf_of([["one"], [], ["three"], [], []]))
     assert document.locate(document.text.index("three"), len(document.text)).pages == (3, 5)
     (warning,) = document.warnings
-    assert warning.startswith("pages 2, 4-5 without readable text")
+    assert warning.startswith("pages 2, 4-5: no text that can be read")
     assert text_of_page(document, 2) == "\n"
 
 
@@ -114,7 +114,7 @@ def test_a_page_that_cannot_be_read_costs_only_itself():
     document = read_pdf("a.pdf", pdf_of([["one"], ["two"]], kids=b" 999 0 R"))
     assert text_of_page(document, 2) == "two\n"
     (warning,) = document.warnings
-    assert warning.startswith("page 3 could not be read")
+    assert warning.startswith("page 3: could not be read")
 
 
 # Outlines

@@ -63,6 +63,11 @@ def read_or_refuse(path: str, content: bytes) -> Document | SourceError:
             DamagedSourceError,
             "a.pdf: it is a ZIP archive or an office document, not a PDF",
         ),
+        (
+            b"PK\x03\x04" + bytes(2000) + pdf_of([["in an archive"]]),
+            DamagedSourceError,
+            "a.pdf: it is a ZIP archive",
+        ),
         (random.Random(1).randbytes(5000), DamagedSourceError, "a.pdf: it is something else, not a PDF"),
         (b"%PDF-1.7\n", DamagedSourceError, "a.pdf: it is damaged, or not a PDF"),
         (
@@ -111,7 +116,7 @@ def test_a_file_without_its_end_is_read_as_far_as_it_goes():
     document = read_pdf("a.pdf", content[: content.index(b"(three)")])
     assert text_of_page(document, 1) == "one\n"
     assert "its end may be missing" in document.warnings[0]
-    assert "page 3 without readable text" in document.warnings[1]
+    assert "page 3: no text that can be read" in document.warnings[1]
 
 
 def test_damage_anywhere_gives_text_or_a_named_error():
