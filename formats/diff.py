@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from lctx.core.document import Block, Document, Location, Span, line_ends
 from lctx.core.errors import DamagedSourceError
 from lctx.formats.decoding import decode
+from lctx.formats.names import printable
 from lctx.formats.reader import sha256_of
 
 READER = "diff/1"
@@ -29,6 +30,8 @@ _HUNK_BYTES = re.compile(
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
 _COMBINED = re.compile(r"(@@@+)(?: -\d+(?:,\d+)?)+ \+(\d+)(?:,(\d+))? @@@+ ?(.*)")
 _COMMIT = re.compile(r"(?:commit|From) ([0-9a-f]{7,64})\b")
+_ONE_LINE_COMMIT = re.compile(r"([0-9a-f]{7,64}) ")
+_PREFIX = re.compile(r"[abciow12]/")
 _QUOTED = re.compile(r'\\(?:([0-7]{3})|([abfnrtv"\\]))')
 _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
 _NOWHERE = "/dev/null"
@@ -71,9 +74,11 @@ class _Reading:
     blocks: list[Block] = field(default_factory=list)
     _start: int = 0
     _first_line: int = 1
-    _part: str | None = None
+    _part: str = "diff"
     _file: str = ""
-    _old_file: str = ""
+    _old_side: str = ""
+    _heading: str = "diff"
+    _has_prefixes: bool = True
     _symbol: tuple[str, ...] = ()
     _is_hunk: bool = False
     _old_left: int = 0
@@ -98,9 +103,11 @@ class _Reading:
             self._open_hunk(start, number, int(hunk[2]), int(hunk[3] or 1), hunk[4])
             self._columns = len(hunk[1]) - 1
         elif line.startswith("diff "):
-            self._file = self._old_file = ""
-            self._open(start, number, _file_of_header(line) or "diff")
-        elif commit := _COMMIT.match(line):
+            self._has_prefixes = not _same_names(line)
+            self._name_file(start, number, _file_of_header(line) or "diff")
+        elif commit := _COMMIT.match(line) or (
+            _ONE_LINE_COMMIT.match(line) if self._is_hunk or start == 0 else None
+        ):
             self._file = ""
             self._open(start, number, f"commit {commit[1][:_COMMIT_CHARS]}")
         else:
@@ -108,14 +115,24 @@ class _Reading:
 
     def _take_header(self, line: str, start: int, number: int) -> None:
         if line.startswith("--- ") and len(line) > len("--- "):
-            if self._is_hunk:
-                self._open(start, number, "diff")
-            self._old_file = line[4:]
-        elif line.startswith("+++ "):
-            self._file = _new_side(self._old_file, line[4:])
-            self._part = self._file
-        elif self._is_hunk and line.strip() != "" and not line.startswith("\\"):
-            self._open(start, number, self._part_after_hunk())
+            if self._is_hunk:  # diff -u writes no line of its own before a file
+                self._name_file(start, number, "diff")
+            self._old_side = line[4:]
+        elif line.startswith("+++ ") and self._old_side:
+            self._file = self._part = self._heading = self._new_side(line[4:])
+            self._old_side = ""
+        elif line.startswith(("rename to ", "copy to ")) and not self._is_hunk:
+            self._file = self._part = self._heading = _path_of(line.partition(" to ")[2])
+        elif self._is_hunk and line.strip() and not line.startswith("\\"):
+            self._open(start, number, self._file or "diff")
+
+    def _new_side(self, new: str) -> str:
+        """The path that a change is told of: the new side's, or the old one's where the file was deleted."""
+        old_path, new_path = _path_of(self._old_side), _path_of(new)
+        sides = [path for path in (old_path, new_path) if path != _NOWHERE]
+        if self._has_prefixes and all(_PREFIX.match(side) for side in sides) and old_path != new_path:
+            old_path, new_path = (path if path == _NOWHERE else path[2:] for path in (old_path, new_path))
+        return f"{old_path} (deleted)" if new_path == _NOWHERE else new_path
 
     def _consumes(self, line: str) -> bool:
         """Whether `line` belongs to the open hunk: counted, so that "--- a" can be a removed "-- a"."""
@@ -135,45 +152,38 @@ class _Reading:
         return True
 
     def _open_hunk(self, start: int, number: int, first: int, count: int, symbol: str) -> None:
-        last = first + max(count, 1) - 1
-        self._open(start, number, f"{self._file}:{first}-{last}" if self._file else f"{first}-{last}")
+        lines = f"{first}-{first + max(count, 1) - 1}"
+        part = f"{self._file}:{lines}" if self._file else lines
+        self._open(start, number, part if first else self._file or "diff")  # a deleted file has no line
         self._is_hunk = True
         self._symbol = (symbol.strip(),) if symbol.strip() else ()
+
+    def _name_file(self, start: int, number: int, file: str) -> None:
+        self._file = file
+        self._open(start, number, file)
 
     def _open(self, start: int, number: int, part: str) -> None:
         self._close(start, number)
         self._start, self._first_line, self._part = start, number, part
+        self._heading = self._file or part
         self._is_hunk, self._symbol = False, ()
 
     def _close(self, end: int, number: int) -> None:
         if end <= self._start:
             return
-        part = self._part or "diff"
-        self.spans.append(Span(self._start, end, Location(part=part), first_line=self._first_line))
-        heading = (self._file or part,)
+        location = Location(part=self._part)
+        self.spans.append(Span(self._start, end, location, first_line=self._first_line))
         kind = "hunk" if self._is_hunk else "paragraph"
-        self.blocks.append(Block(kind, self._start, end, heading=heading, symbol=self._symbol))
+        self.blocks.append(Block(kind, self._start, end, heading=(self._heading,), symbol=self._symbol))
         self._start, self._first_line = end, number
-
-    def _part_after_hunk(self) -> str:
-        return self._file or "diff"
-
-
-def _new_side(old: str, new: str) -> str:
-    """The path that a change is told of: the new side's, or the old one's where the file was deleted."""
-    old_path, new_path = _path_of(old), _path_of(new)
-    prefixed = re.match(r"[abciow12]/", old_path) or old_path == _NOWHERE
-    if prefixed and (re.match(r"[abciow12]/", new_path) or new_path == _NOWHERE):
-        old_path, new_path = (name if name == _NOWHERE else name[2:] for name in (old_path, new_path))
-    return f"{old_path} (deleted)" if new_path == _NOWHERE else new_path
 
 
 def _path_of(field_text: str) -> str:
     """The path of a ---/+++ line: without the time stamp behind a tab, unquoted as git quotes."""
-    if field_text.startswith('"'):
-        end = field_text.rfind('"')
-        return _unquoted(field_text[1:end]) if end > 0 else field_text
-    return field_text.partition("\t")[0].rstrip()
+    end = field_text.rfind('"')
+    if field_text.startswith('"') and end > 0:
+        return printable(_unquoted(field_text[1:end]))
+    return printable(field_text.partition("\t")[0].rstrip())
 
 
 def _unquoted(quoted: str) -> str:
@@ -188,15 +198,24 @@ def _unquoted(quoted: str) -> str:
     return b"".join(pieces).decode("utf-8", "replace")
 
 
+def _same_names(line: str) -> bool:
+    """Whether a `diff --git` line names the same path twice: written with --no-prefix."""
+    names = line.removeprefix("diff --git ")
+    half = len(names) // 2
+    return len(names) % 2 == 1 and names[half] == " " and names[:half] == names[half + 1 :]
+
+
 def _file_of_header(line: str) -> str | None:
-    """The new side's path of a `diff --git a/x b/x` line, which stands alone for renames and binary files."""
+    """The new side's path of a `diff --git a/x b/x` line, which stands alone for binary files and modes."""
     if not line.startswith("diff --git "):
         return line.rpartition(" ")[2] if line.startswith(("diff --cc ", "diff --combined ")) else None
-    names = line[len("diff --git ") :]
-    if names.endswith('"'):
-        return _path_of(names[names.rfind(' "') + 1 :])[2:] or None
+    names = line.removeprefix("diff --git ")
     # Both names are the same but for a rename, and may hold spaces: then the halves tell.
     half = len(names) // 2
+    if _same_names(line):
+        return _path_of(names[:half])
+    if names.endswith('"'):
+        return _path_of(names[names.rfind(' "') + 1 :])[2:] or None
     if names[half : half + 1] == " " and names[2:half] == names[half + 3 :]:
         return names[half + 3 :]
     return names.rpartition(" b/")[2] or None

@@ -16,6 +16,7 @@ from lctx.core.errors import (
     UnsupportedSourceError,
 )
 from lctx.formats.ignore import Choice, Listing, list_folder
+from lctx.formats.names import printable
 from lctx.formats.noise import noise_of_content, noise_of_name
 from lctx.formats.sniffing import HEAD_BYTES
 
@@ -260,22 +261,6 @@ def _read_to_ceiling(shown: str, stream: BinaryIO) -> bytes:
             raise _too_large(shown)
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def printable(name: str) -> str:
-    """`name` as it can be shown on one line and written as UTF-8: what cannot is escaped, as git does."""
-    if name.isascii() and name.isprintable():
-        return name
-    return "".join(_escaped(character) for character in name)
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable() or character == "\u3000":
-        return character
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - how Python keeps a byte that is no UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def _prefix(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lctx.core.document import Block, Document, Location, Span
 from lctx.core.errors import DamagedSourceError, EmptySourceError, LimitError, ScannedSourceError
+from lctx.formats.names import printable
 from lctx.formats.reader import sha256_of
 from lctx.formats.word_package import Package
 from lctx.formats.word_styles import MAX_LEVELS, Numbering, Styles, W, attribute, find, outline_level
@@ -32,6 +33,7 @@ _TRANSPARENT = frozenset(
     ]
 )
 _REMOVED = frozenset({f"{W}del", f"{W}moveFrom"})
+_GRAPHICS = frozenset({"chart", "chartEx", "diagramData"})
 _ASIDE = ("header", "footer", "footnotes", "endnotes", "comments")
 
 
@@ -92,6 +94,7 @@ class _Reading:
         self._open: _Open | None = None
         self._unread: list[str] = []
         self._has_foreign = False
+        self._has_graphics = False
         self._styles, self._numbering = Styles(None), Numbering(None)
 
     def read(self) -> None:
@@ -109,6 +112,7 @@ class _Reading:
         self._blocks_of(body)
         self._close()
         self._read_asides(targets)
+        self._has_graphics = not _GRAPHICS.isdisjoint(targets)
 
     def warnings(self) -> Iterable[str]:
         if self.runs.has_tracked:
@@ -117,6 +121,8 @@ class _Reading:
             yield "It holds hidden text, which was left out."
         if self._has_foreign:
             yield "It embeds another document, which was not read."
+        if self._has_graphics:
+            yield "It holds charts or diagrams, which were not read."
         yield from self._unread
 
     def _aside_root(self, parts: list[str]) -> "_Element | None":
@@ -183,6 +189,8 @@ class _Reading:
         return text, self.runs.boxes
 
     def _label_of(self, properties: "_Element | None") -> str:
+        if find(properties, "rPr", "del") is not None:
+            return ""  # the paragraph itself is a tracked deletion, so it has no number any more
         style = self._styles.style(attribute(find(properties, "pStyle")))
         name, level = numbering_of(properties)
         name = style.numbering if name is None else name
@@ -192,8 +200,10 @@ class _Reading:
 
     def _take_table(self, table: "_Element") -> None:
         """Each row on a line of its own; a table of one column is a frame around its paragraphs."""
-        rows = [row for row in _unwrapped(table, f"{W}tr") if find(row, "trPr", "del") is None]
-        cells = [list(_unwrapped(row, f"{W}tc")) for row in rows]
+        rows = list(_unwrapped(table, f"{W}tr"))
+        kept = [row for row in rows if find(row, "trPr", "del") is None]
+        self.runs.has_tracked |= len(kept) < len(rows)
+        cells = [list(_unwrapped(row, f"{W}tc")) for row in kept]
         if all(len(row) <= 1 for row in cells):
             for row in cells:
                 for cell in row:
@@ -255,8 +265,8 @@ class _Reading:
         for note in root:
             if attribute(note, "type") in {None, "normal"}:  # separators are notes too
                 author = attribute(note, "author")
-                name = f"{kind} {attribute(note, 'id')}"
-                self._read_aside(f"{name} by {author}" if author else name, note)
+                name = f"{kind} {attribute(note, 'id')}" + (f" by {author}" if author else "")
+                self._read_aside(printable(name), note)
 
     def _read_aside(self, part: str, element: "_Element") -> None:
         self._part, self._paragraph, self._headings = part, 0, []

@@ -1,0 +1,339 @@
+"""Word files: everything that a reader of the file sees is in the text, with its paragraph and headings."""
+
+import os
+import re
+from collections import Counter
+from html import unescape
+from pathlib import Path
+
+import pytest
+from word_files import OFFICE, packed, paragraph, relationships, root, table, word_file
+
+from lctx.core.document import Document
+from lctx.core.errors import (
+    DamagedSourceError,
+    EmptySourceError,
+    EncryptedSourceError,
+    LimitError,
+    ScannedSourceError,
+)
+from lctx.formats import word, word_package
+from lctx.formats.registry import format_of
+from lctx.formats.word import read_word
+
+AGREEMENT = Path(__file__).parent.parent / "examples/services-agreement.docx"
+STYLES = root(
+    "styles",
+    '<w:style w:type="paragraph" w:styleId="berschrift1"><w:name w:val="heading 1"/></w:style>'
+    '<w:style w:type="paragraph" w:styleId="Klausel"><w:name w:val="Klausel"/><w:basedOn w:val="berschrift1"/>'
+    '<w:pPr><w:outlineLvl w:val="1"/></w:pPr></w:style>'
+    '<w:style w:type="paragraph" w:styleId="Circle"><w:name w:val="C"/><w:basedOn w:val="Circle"/></w:style>',
+)
+NUMBERING = root(
+    "numbering",
+    '<w:abstractNum w:abstractNumId="0">'
+    '<w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl>'
+    '<w:lvl w:ilvl="1"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1.%2"/></w:lvl>'
+    '<w:lvl w:ilvl="2"><w:start w:val="1"/><w:numFmt w:val="lowerLetter"/><w:lvlText w:val="(%3)"/></w:lvl>'
+    "</w:abstractNum>"
+    '<w:abstractNum w:abstractNumId="1">'
+    '<w:lvl w:ilvl="0"><w:numFmt w:val="bullet"/><w:lvlText w:val="&#xF0B7;"/></w:lvl></w:abstractNum>'
+    '<w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num>'
+    '<w:num w:numId="2"><w:abstractNumId w:val="1"/></w:num>'
+    '<w:num w:numId="3"><w:abstractNumId w:val="0"/>'
+    '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/></w:lvlOverride></w:num>',
+)
+
+
+def numbered(text: str, level: int, numbering: int = 1) -> str:
+    return paragraph(
+        text, properties=f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="{numbering}"/></w:numPr>'
+    )
+
+
+def read(body: str, **parts: str) -> Document:
+    return read_word("a.docx", word_file(body, **parts))
+
+
+def lines(document: Document) -> list[str]:
+    return document.text.splitlines()
+
+
+def place_of(document: Document, quote: str) -> tuple[int | None, tuple[str, ...] | None, str | None]:
+    start = document.text.index(quote)
+    location = document.locate(start, start + len(quote))
+    assert location.lines is None
+    assert location.pages is None
+    return location.paragraph, location.heading, location.part
+
+
+def test_the_sample_is_read_with_headings_lists_and_tables():
+    """This test ensures that the agreement in examples comes out whole, each kind of block under its heading."""
+    content = AGREEMENT.read_bytes()
+    assert format_of(str(AGREEMENT), content).name == "docx"
+    document = read_word(str(AGREEMENT), content)
+    assert (document.kind, document.reader, document.warnings) == ("docx", "word/1", ())
+    assert "Maintenance, per quarter | 9,500 | in advance\n" in document.text
+    assert "• a weekly forecast for each route" in document.text
+    assert place_of(document, "ninety days' written notice")[1] == (
+        "Services Agreement",
+        "2. Term and termination",
+    )
+    assert {block.kind for block in document.blocks} == {"heading", "paragraph", "list", "table"}
+
+
+def test_paragraphs_are_counted_whether_they_hold_text_or_not():
+    """This test ensures that a paragraph's number is its place in the file, empty ones and cells included."""
+    document = read(paragraph("one") + "<w:p/>" + table(("a", "b"), ("c", "d")) + paragraph("last"))
+    assert lines(document) == ["one", "a | b", "c | d", "last"]
+    assert [span.location.paragraph for span in document.spans] == [1, 3, 5, 7]
+
+
+def test_headings_are_known_in_every_language():
+    """This test ensures that a localized style id, a derived style and a stated outline level make headings."""
+    document = read(
+        paragraph("Erstens", style="berschrift1")
+        + paragraph("Absatz")
+        + paragraph("Genauer", style="Klausel")
+        + paragraph("Text")
+        + paragraph("Zweitens", properties='<w:outlineLvl w:val="0"/>')
+        + paragraph("Ende", style="Circle"),
+        styles=STYLES,
+    )
+    assert place_of(document, "Absatz")[1] == ("Erstens",)
+    assert place_of(document, "Text")[1] == ("Erstens", "Genauer")
+    assert place_of(document, "Ende")[1] == ("Zweitens",)
+
+
+def test_numbers_that_word_prints_are_in_the_text():
+    """This test ensures that clauses carry the numbers by which people cite them, restarts and bullets included."""
+    document = read(
+        numbered("Term", 0)
+        + numbered("Start", 1)
+        + numbered("End", 1)
+        + numbered("early", 2)
+        + numbered("late", 2)
+        + numbered("Fees", 0)
+        + numbered("Rate", 1)
+        + numbered("point", 0, 2)
+        + numbered("Again", 0, 3)
+        + numbered("unknown list", 0, 99),
+        numbering=NUMBERING,
+    )
+    assert lines(document) == [
+        "1. Term", "1.1 Start", "1.2 End", "(a) early", "(b) late", "2. Fees", "2.1 Rate", "• point", "7. Again",
+        "unknown list",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("count", "kind", "written"),
+    [
+        (4, "lowerRoman", "iv"), (1994, "upperRoman", "MCMXCIV"), (27, "lowerLetter", "aa"), (28, "upperLetter", "BB"),
+        (3, "decimalZero", "03"), (9, "none", ""), (0, "lowerLetter", "0"), (12, "japaneseCounting", "12"),
+    ],
+)  # fmt: skip
+def test_counts_are_written_as_word_writes_them(count, kind, written):
+    """This test ensures that each kind of number is printed as Word does, and unknown ones as decimals."""
+    from lctx.formats.word_styles import formatted
+
+    assert formatted(count, kind) == written
+
+
+def test_tracked_changes_are_read_as_accepted_and_said():
+    """This test ensures that deleted text is gone, inserted text is there, and a warning tells of both."""
+    document = read(
+        "<w:p><w:r><w:t>pay </w:t></w:r><w:del><w:r><w:delText>100</w:delText></w:r></w:del>"
+        "<w:ins><w:r><w:t>200</w:t></w:r></w:ins><w:moveFrom><w:r><w:t>gone</w:t></w:r></w:moveFrom></w:p>"
+    )
+    assert lines(document) == ["pay 200"]
+    assert any("tracked changes" in warning for warning in document.warnings)
+
+
+def test_what_stands_in_frames_is_read_once():
+    """This test ensures that text boxes, content controls, links, fields and fallbacks are read, none twice."""
+    box = f"<w:txbxContent>{paragraph('in the box')}</w:txbxContent>"
+    document = read(
+        "<w:p><w:r><w:t>before </w:t></w:r><w:hyperlink><w:r><w:t>a link</w:t></w:r></w:hyperlink>"
+        "<w:r><mc:AlternateContent><mc:Choice Requires='wps'><w:drawing><wps:txbx>"
+        f"{box}</wps:txbx></w:drawing></mc:Choice><mc:Fallback><w:pict><v:textbox>{box}</v:textbox></w:pict>"
+        "</mc:Fallback></mc:AlternateContent></w:r>"
+        "<w:r><w:instrText> PAGE </w:instrText></w:r><w:fldSimple w:instr='DATE'><w:r><w:t> today</w:t></w:r></w:fldSimple></w:p>"
+        f"<w:sdt><w:sdtPr/><w:sdtContent>{paragraph('controlled')}</w:sdtContent></w:sdt>"
+        "<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t>"
+        "<w:noBreakHyphen/><w:t>c</w:t><w:sym w:font='Wingdings' w:char='F0FE'/></w:r></w:p>"
+    )
+    assert lines(document) == ["before a link today", "in the box", "controlled", "a\tb-c☒"]
+    assert any("hidden" in warning for warning in document.warnings)
+
+
+def test_tables_keep_their_rows_and_what_is_nested_in_them():
+    """This test ensures that cells stay side by side, nested rows follow, and frames of one cell read as prose."""
+    document = read(
+        table(("Name", "Fee"), (paragraph("Design") + paragraph("of models") + table(("x", "y")), "48,000"))
+        + table((paragraph("Framed one") + paragraph("Framed two"),))
+    )
+    assert lines(document) == ["Name | Fee", "Design of models | 48,000", "x | y", "Framed one", "Framed two"]
+    assert [block.kind for block in document.blocks] == ["table", "paragraph", "paragraph"]
+
+
+def test_equations_read_on_one_line():
+    """This test ensures that fractions, scripts and roots keep their structure as text."""
+    fraction = "<m:f><m:num><m:r><m:t>a+b</m:t></m:r></m:num><m:den><m:r><m:t>c</m:t></m:r></m:den></m:f>"
+    square = "<m:sSup><m:e><m:r><m:t>x</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup></m:sSup>"
+    document = read(f"<w:p><m:oMath>{square}<m:r><m:t>=</m:t></m:r>{fraction}</m:oMath></w:p>")
+    assert lines(document) == ["x^2=(a+b)/c"]
+
+
+def test_what_stands_around_the_body_follows_it_by_name():
+    """This test ensures that headers, footnotes and comments are read after the body, each named in its place."""
+    note = f'<w:footnote w:id="2">{paragraph("see Annex B")}</w:footnote>'
+    separator = f'<w:footnote w:id="0" w:type="separator">{paragraph("-")}</w:footnote>'
+    comment = f'<w:comment w:id="5" w:author="Jane&#9;Doe">{paragraph("too low?")}</w:comment>'
+    document = read(
+        paragraph("Body", properties='<w:outlineLvl w:val="0"/>'),
+        header=root("hdr", paragraph("Confidential")),
+        footnotes=root("footnotes", separator + note),
+        comments=root("comments", comment),
+    )
+    assert lines(document) == ["Body", "Confidential", "see Annex B", "too low?"]
+    assert place_of(document, "Confidential") == (1, None, "header")
+    assert place_of(document, "see Annex B") == (1, None, "footnote 2")
+    assert place_of(document, "too low?") == (1, None, r"comment 5 by Jane\tDoe")
+
+
+def test_strict_files_are_read():
+    """This test ensures that ISO Strict, which uses other namespaces, gives the same text."""
+    assert lines(read_word("s.docx", word_file(paragraph("strictly"), strict=True))) == ["strictly"]
+
+
+def test_damage_outside_the_body_is_a_warning():
+    """This test ensures that a broken styles part, or a relationship into nowhere, costs headings, not the text."""
+    document = read(paragraph("still here"), styles="<w:styles", numbering="")
+    assert lines(document) == ["still here"]
+    assert len(document.warnings) == 2
+    dangling = packed(
+        {
+            "_rels/.rels": relationships(
+                ("officeDocument", "NULL"), ("officeDocument", "/word/document.xml")
+            ),
+            "word/document.xml": root("document", f"<w:body>{paragraph('found')}</w:body>"),
+            "word/_rels/document.xml.rels": relationships(
+                ("header", "../../../etc/passwd"), ("image", "NULL")
+            ),
+        }
+    )
+    assert lines(read_word("d.docx", dangling)) == ["found"]
+
+
+def test_damaged_files_say_so():
+    """This test ensures that truncation, broken XML and foreign content are DamagedSourceError, never a crash."""
+    whole = word_file(paragraph("text " * 5000))
+    for content in (
+        whole[: len(whole) // 2],
+        b"PK\x03\x04" + os.urandom(400),
+        whole.replace(b"PK\x01\x02", b"XX\x01\x02"),
+        packed({"word/document.xml": "<w:document"}),
+        packed({"word/document.xml": root("document", "")}),
+        packed({"other.xml": "<a/>"}),
+        b"not a zip at all",
+    ):
+        with pytest.raises(DamagedSourceError, match=r"^x\.docx: "):
+            read_word("x.docx", content)
+
+
+def test_any_single_broken_byte_is_an_error_of_ours():
+    """This test ensures that flipped bytes all through a file are read or refused, with no other exception."""
+    whole = bytearray(word_file(paragraph("word " * 200), styles=STYLES, numbering=NUMBERING))
+    outcomes = Counter()
+    for place in range(0, len(whole), 7):
+        broken = bytes(whole[:place]) + bytes([whole[place] ^ 0xFF]) + bytes(whole[place + 1 :])
+        try:
+            outcomes[type(read_word("x.docx", broken)).__name__] += 1
+        except (DamagedSourceError, EncryptedSourceError, EmptySourceError, LimitError) as error:
+            outcomes[type(error).__name__] += 1
+    assert outcomes["DamagedSourceError"] > 0
+    assert outcomes["Document"] > 0
+
+
+def test_entities_are_refused():
+    """This test ensures that a file cannot make lctx read other files or expand a billion laughs."""
+    for declaration in ('<!ENTITY e SYSTEM "file:///etc/passwd">', '<!ENTITY e "boom">'):
+        part = f"<!DOCTYPE d [{declaration}]>" + root(
+            "document", "<w:body><w:p><w:r><w:t>&e;</w:t></w:r></w:p></w:body>"
+        )
+        with pytest.raises(DamagedSourceError, match="entities"):
+            read_word("x.docx", packed({"word/document.xml": part}))
+
+
+def test_bombs_hit_named_ceilings(monkeypatch):
+    """This test ensures that what inflates without end, lists too much or nests too deeply is stopped."""
+    monkeypatch.setattr(word_package, "MAX_PART_BYTES", 1_000_000)
+    with pytest.raises(LimitError, match="inflates"):
+        read_word("x.docx", word_file(paragraph("A" * 2_000_000)))
+    monkeypatch.setattr(word, "MAX_PARAGRAPHS", 100)
+    with pytest.raises(LimitError, match="paragraphs"):
+        read_word("x.docx", word_file("<w:p/>" * 101))
+    monkeypatch.setattr(word_package, "MAX_ENTRIES", 3)
+    with pytest.raises(LimitError, match="parts"):
+        read_word("x.docx", word_file(paragraph("a")))
+
+
+def test_nesting_without_end_is_refused():
+    """This test ensures that thousands of tables inside each other neither crash nor hang."""
+    deep = "<w:tbl><w:tr><w:tc>" * 3000 + paragraph("core") + "</w:tc></w:tr></w:tbl>" * 3000
+    with pytest.raises((LimitError, DamagedSourceError)):
+        read_word("x.docx", word_file(deep))
+    bearable = "<w:tbl><w:tr><w:tc>" * 40 + paragraph("core") + "</w:tc></w:tr></w:tbl>" * 40
+    assert lines(read(bearable)) == ["core"]
+
+
+def test_nothing_to_read_is_an_error():
+    """This test ensures that no text is never a silent success, and pictures alone are told apart."""
+    with pytest.raises(EmptySourceError):
+        read("<w:p/>")
+    with pytest.raises(ScannedSourceError):
+        read("<w:p><w:r><w:drawing/></w:r></w:p>")
+
+
+def test_a_password_is_told():
+    """This test ensures that entries encrypted as ZIP does it are named as such."""
+    content = bytearray(word_file(paragraph("secret")))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = 0
+        while (start := content.find(signature, start)) >= 0:
+            content[start + offset] |= 1
+            start += 4
+    with pytest.raises(EncryptedSourceError, match="password"):
+        read_word("x.docx", bytes(content))
+
+
+def test_external_targets_are_not_followed():
+    """This test ensures that a part which is said to be elsewhere is not looked for."""
+    rels = relationships(("header", "http://example.invalid/h.xml")).replace("/>", ' TargetMode="External"/>')
+    content = packed(
+        {
+            "_rels/.rels": relationships(("officeDocument", "word/document.xml"), base=OFFICE),
+            "word/document.xml": root("document", f"<w:body>{paragraph('body')}</w:body>"),
+            "word/_rels/document.xml.rels": rels,
+        }
+    )
+    assert lines(read_word("x.docx", content)) == ["body"]
+
+
+@pytest.mark.data
+def test_word_recall_against_another_tool():
+    """This test ensures that the docling files lose few of the words that docling finds in them."""
+    data = Path(os.environ.get("LCTX_BENCH_DATA", "")) / "docling-tests/tests/data/docx"
+    if not os.environ.get("LCTX_BENCH_DATA") or not data.is_dir():
+        pytest.skip("needs LCTX_BENCH_DATA with docling-tests")
+    recalls = []
+    for file in sorted(data.glob("sources/*.docx")):
+        markdown = unescape((data / "groundtruth" / f"{file.name}.md").read_text())
+        wanted = Counter(re.findall(r"\w+", re.sub(r"<!--.*?-->", "", markdown).lower()))
+        got = Counter(re.findall(r"\w+", read_word(file.name, file.read_bytes()).text.lower()))
+        recalls.append((wanted & got).total() / max(wanted.total(), 1) if wanted else 1.0)
+        print(f"{recalls[-1]:.3f} {file.name}")
+    print(f"mean word recall {sum(recalls) / len(recalls):.3f} over {len(recalls)} files")
+    assert len(recalls) >= 30
+    assert sum(recalls) / len(recalls) >= 0.93
