@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from lctx.cli import options
+from lctx.cli.light import LightCommand, LightGroup
 from lctx.cli.request import Request
 from lctx.cli.settings import KEYS
 from lctx.core.errors import ExitCode, LctxError, UsageError
@@ -22,6 +23,7 @@ Job = Callable[[float], ExitCode]
 
 app = typer.Typer(
     name="lctx",
+    cls=LightGroup,
     help="Answers about long documents, with every quote checked against its page or line.",
     # Rich's help panels alone would cost a fifth of a second.
     rich_markup_mode=None,
@@ -72,7 +74,7 @@ def parse(argv: Sequence[str]) -> Job | ExitCode:
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except SystemExit as error:
-        # So typer ends where the reader of its help went away; completion ends like this too, with its own code.
+        # So typer ends where the reader of its help went away; completion ends so too, with its own code.
         if COMPLETION in os.environ:
             raise
         return ExitCode.OK if error.code in {0, 1} else ExitCode.INTERNAL
@@ -112,7 +114,7 @@ def root(
     """
 
 
-@app.command()
+@app.command(cls=LightCommand)
 def ask(
     arguments: options.Arguments = None,
     *,
@@ -155,7 +157,7 @@ def ask(
     return job
 
 
-@app.command()
+@app.command(cls=LightCommand)
 def plan(
     arguments: options.Arguments = None,
     *,
@@ -197,7 +199,7 @@ def plan(
     return job
 
 
-@app.command()
+@app.command(cls=LightCommand)
 def ps(*, format: options.ReportFormat = "text") -> Job:  # noqa: A002 - named as the option is
     """List the engines that lctx keeps warm."""
     from lctx.cli.servers import run_ps
@@ -205,7 +207,7 @@ def ps(*, format: options.ReportFormat = "text") -> Job:  # noqa: A002 - named a
     return partial(run_ps, format)
 
 
-@app.command()
+@app.command(cls=LightCommand)
 def stop(server: options.Server = None, *, format: options.ReportFormat = "text") -> Job:  # noqa: A002
     """Stop an engine that lctx keeps warm, or all of them."""
     from lctx.cli.servers import run_stop
@@ -213,7 +215,7 @@ def stop(server: options.Server = None, *, format: options.ReportFormat = "text"
     return partial(run_stop, server, format)
 
 
-@app.command()
+@app.command(cls=LightCommand)
 def doctor(*, format: options.ReportFormat = "text") -> Job:  # noqa: A002 - named as the option is
     """Say what is installed, where things are kept, and what is wrong."""
     from lctx.cli.doctor import run_doctor

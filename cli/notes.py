@@ -63,6 +63,10 @@ class Notes:
 
     def _put(self, text: str) -> None:
         self.clear()
+        if self.is_terminal:
+            from textwrap import fill
+
+            text = fill(text, max(_columns() - 1, _MIN_COLUMNS), break_on_hyphens=False)
         self._write(text + "\n")
 
     def _write(self, text: str) -> None:

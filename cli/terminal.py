@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _OFF = ("html_block", "html_inline", "reference", "link", "image", "autolink", "entity", "lheading")
-_SPARE_LINES = 2
+_SPARE_LINES, _SPARE_COLUMNS = 2, 2
 
 
 class TerminalView:
@@ -92,9 +92,15 @@ class Tail:
         """The last lines; the whole is printed when it is whole."""
         from rich.segment import Segment
 
-        lines = console.render_lines(markdown(self.text), options, pad=False)
+        # Lines that end short of the edge: else the terminal's own `^C` would wrap and leave a copy behind.
+        narrow = options.update(width=max(options.max_width - _SPARE_COLUMNS, 1))
+        lines = console.render_lines(markdown(self.text), narrow, pad=False)
         for line in lines[-max(console.height - _SPARE_LINES, 1) :]:
-            yield from line
+            while line and not line[-1].text.strip():
+                line.pop()
+            if line:
+                yield from line[:-1]
+                yield Segment(line[-1].text.rstrip(), line[-1].style)
             yield Segment.line()
 
 

@@ -211,3 +211,14 @@ def test_help_starts_fast_and_light(tmp_path):
     print(f"lctx --help: {ratio:.1f} bare interpreter starts, {megabytes:.0f} MB")
     assert ratio <= 9
     assert megabytes <= 60
+
+
+def test_a_command_line_is_parsed_without_heavy_imports():
+    """This test ensures that no validation library, no HTTP client and no Rich delay the engine's start."""
+    code = (
+        "import sys; from lctx.cli.app import parse; parse(['ask', 'a.pdf', 'why?', '--seed', '3', '--quiet']);"
+        "print(*sorted({'pydantic', 'rich', 'http', 'email', 'platformdirs', 'importlib.metadata'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == []
