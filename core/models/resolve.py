@@ -4,10 +4,8 @@ import json
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +71,8 @@ def resolve_model(
 
 
 def _unknown(name: str) -> UsageError:
+    from difflib import get_close_matches
+
     with suppress(OSError):
         here = sorted(path.name for path in Path().glob("*.gguf"))[:100]
         close = get_close_matches(name, [embedded.EMBEDDED_NAME, *here], n=3, cutoff=0.4)
@@ -104,6 +104,8 @@ def _is_read_only(error: BaseException | None) -> bool:
 
 def _own_temporary_folder() -> Path:
     """A folder for this user alone, where the cache cannot be written: found again by the next command."""
+    import tempfile
+
     folder = Path(tempfile.gettempdir()) / f"lctx-{os.getuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)

@@ -7,7 +7,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -203,6 +202,8 @@ def _on_all_cores(work: Callable[[str], _Result], texts: Sequence[str]) -> list[
     num_threads = min(os.cpu_count() or 1, 8)
     if num_threads == 1 or sum(map(len, texts)) < _PARALLEL:
         return list(map(work, texts))
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(num_threads) as pool:
         # Shares of a few texts: a task for each would cost more than a short text does.
         size = max(1, len(texts) // (num_threads * 8))

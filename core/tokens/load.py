@@ -9,12 +9,7 @@ from lctx.core.errors import ModelFileError
 from lctx.core.models.profile import ModelProfile
 from lctx.core.models.resolve import model_state
 from lctx.core.storage import ByteCache
-from lctx.core.tokens.byte_level import ByteLevelTokenizer
-from lctx.core.tokens.library import JsonTokenizer
-from lctx.core.tokens.sentencepiece import SentencePieceTokenizer
 from lctx.core.tokens.source import RULES, Kind, TokenizerFacts, TokenizerSource
-from lctx.core.tokens.source_directory import read_directory_source
-from lctx.core.tokens.source_gguf import read_gguf_source
 from lctx.core.tokens.table import VocabularyTable
 from lctx.core.tokens.tokenizer import Tokenizer
 
@@ -36,10 +31,18 @@ def load_tokenizer(profile: ModelProfile, cache: Path | None) -> Tokenizer:
         )
     opened = _Files(profile.path, ByteCache(cache / "tokenizers" if cache else None))
     facts = opened.facts
-    if facts.kind is Kind.JSON:
-        return JsonTokenizer(facts.hash, facts.specials, opened.text)
-    maker = SentencePieceTokenizer if facts.kind is Kind.SENTENCEPIECE else ByteLevelTokenizer
-    return maker(facts.hash, facts.specials, opened.table)
+    # Only the kind that is needed is imported: a question waits for every one of them.
+    if facts.kind is Kind.SENTENCEPIECE:
+        from lctx.core.tokens.sentencepiece import SentencePieceTokenizer
+
+        return SentencePieceTokenizer(facts.hash, facts.specials, opened.table)
+    if facts.kind is Kind.BYTE_LEVEL:
+        from lctx.core.tokens.byte_level import ByteLevelTokenizer
+
+        return ByteLevelTokenizer(facts.hash, facts.specials, opened.table)
+    from lctx.core.tokens.library import JsonTokenizer
+
+    return JsonTokenizer(facts.hash, facts.specials, opened.text)
 
 
 class _Files:
@@ -79,6 +82,9 @@ class _Files:
 
     def _read(self) -> TokenizerSource:
         if self._source is None:
+            from lctx.core.tokens.source_directory import read_directory_source
+            from lctx.core.tokens.source_gguf import read_gguf_source
+
             read = read_directory_source if self._path.is_dir() else read_gguf_source
             self._source = read(self._path)
         return self._source
