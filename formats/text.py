@@ -8,9 +8,10 @@ from lctx.formats.reader import one_span, sha256_of
 
 READER = "text/1"
 
-# Two line ends with nothing but white space between them. Each run of blanks is looked at once.
-_BLANK_LINES = re.compile(r"(?:\r\n|\r|\n)(?:[^\S\r\n]*+(?:\r\n|\r|\n))+")
-_BLANK_START = re.compile(r"(?:[^\S\r\n]*+(?:\r\n|\r|\n))*")
+# Two line ends with nothing but white space between them. Each run of blanks is looked at once, and \r\n is
+# never taken apart.
+_BLANK_LINES = re.compile(r"(?>\r\n|\r|\n)(?:[^\S\r\n]*+(?>\r\n|\r|\n))+")
+_BLANK_START = re.compile(r"(?:[^\S\r\n]*+(?>\r\n|\r|\n))*")
 
 
 def read_text(path: str, content: bytes) -> Document:

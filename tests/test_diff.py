@@ -1,0 +1,142 @@
+"""Unified diffs: each hunk with its file and new lines, whatever git was asked to print."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lctx.core.document import Document
+from lctx.core.errors import DamagedSourceError
+from lctx.formats.diff import looks_like_diff, read_diff
+from lctx.formats.registry import format_of
+
+PLAIN = "--- old/a.c\t2024-01-01\n+++ new/a.c\t2024-01-02\n@@ -1,2 +1,2 @@ main\n-- x\n+++ y\n same\n--- old/b.c\n+++ new/b.c\n@@ -9 +10,2 @@\n-z\n+z\n+w\n"
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A repository with an edit, a rename, a deletion, a binary file, a name with spaces and one with an accent."""
+    root = tmp_path_factory.mktemp("repository")
+    run(root, "init", "-q", "-b", "main")
+    (root / "a b.py").write_text("def a():\n    x = 1\n-- old\n++ y\n    return x\n")
+    (root / "é.txt").write_text("x\n")
+    (root / "gone.txt").write_text("gone\n")
+    (root / "bin").write_bytes(b"\0\1")
+    run(root, "add", "-A")
+    run(root, "commit", "-q", "-m", "one\n\nbody")
+    (root / "a b.py").write_text("def a():\n    x = 2\n++ y\n    return x\n")
+    (root / "é.txt").write_text("y")
+    (root / "gone.txt").unlink()
+    (root / "bin").rename(root / "bin2")
+    run(root, "add", "-A")
+    run(root, "commit", "-q", "-m", "two")
+    return root
+
+
+def run(root: Path, *arguments: str) -> bytes:
+    names = {
+        f"GIT_{role}_{part}": "a@example.org"
+        for role in ("AUTHOR", "COMMITTER")
+        for part in ("NAME", "EMAIL")
+    }
+    environment = {**os.environ, **names, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    return subprocess.run(
+        ["git", *arguments], cwd=root, env=environment, capture_output=True, check=True
+    ).stdout
+
+
+def hunks(document: Document) -> list[str | None]:
+    return [document.locate(block.start, block.end).part for block in document.blocks if block.kind == "hunk"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("diff", "HEAD~1"), ("diff", "--no-prefix", "HEAD~1"), ("log", "-p", "-1"), ("log", "-p", "-1", "--oneline"),
+        ("format-patch", "--stdout", "HEAD~1"), ("show",), ("-c", "diff.mnemonicPrefix=true", "diff", "HEAD~1", "HEAD"),
+    ],
+)  # fmt: skip
+def test_what_git_prints_is_cited_by_new_file_and_lines(repository, command):
+    """This test ensures that every way to print a change gives the same places, hunk by hunk."""
+    content = run(repository, *command)
+    assert format_of("-", content).name == "diff"
+    document = read_diff("-", content)
+    assert (document.kind, document.reader) == ("diff", "diff/1")
+    assert hunks(document) == ["a b.py:1-4", "gone.txt (deleted)", "é.txt:1-1"]
+    assert {block.heading for block in document.blocks} >= {("a b.py",), ("bin2",), ("é.txt",)}
+
+
+def test_a_log_names_its_commits(repository):
+    """This test ensures that a message is located by its commit, and lines are those of the log itself."""
+    content = run(repository, "log", "-p")
+    document = read_diff("-", content)
+    start = document.text.index("body")
+    location = document.locate(start, start + 4)
+    commit = run(repository, "rev-parse", "HEAD~1").decode()[:12]
+    assert location.part == f"commit {commit}"
+    assert location.lines == (content[: content.index(b"body")].count(b"\n") + 1,) * 2
+    assert len(hunks(document)) == 6
+
+
+def test_what_diff_u_prints_is_read():
+    """This test ensures that time stamps go, several files are told apart, and removed dashes are no headers."""
+    document = read_diff("x.diff", PLAIN.encode())
+    assert hunks(document) == ["new/a.c:1-2", "new/b.c:10-11"]
+    assert document.blocks[1].symbol == ("main",)
+    start = document.text.index("+w")
+    assert document.locate(start, start + 2).lines == (12, 12)
+    assert document.locate(start, start + 2).heading == ("new/b.c",)
+
+
+def test_merges_are_read():
+    """This test ensures that a combined diff keeps its file and new lines."""
+    content = "diff --cc a.py\nindex 1,2..3\n--- a/a.py\n+++ b/a.py\n@@@ -1,2 -1,2 +1,3 @@@ f\n  same\n++both\n -one\ndiff --git a/b.py b/b.py\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x\n+y\n"
+    assert hunks(read_diff("-", content.encode())) == ["a.py:1-3", "b.py:1-1"]
+
+
+def test_names_cannot_steer_a_terminal():
+    """This test ensures that a quoted name with control characters is shown escaped."""
+    content = '--- "a/x\\033[31m.py"\n+++ "b/x\\033[31m\\n.py"\n@@ -1 +1 @@\n-x\n+y\n'
+    assert hunks(read_diff("-", content.encode())) == [r"x\x1b[31m\n.py:1-1"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# Notes\n\n```diff\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-x\n+y\n```\n", b"--- \nno hunk\n",
+        b"commit 1234567 was bad\nno change here\n", b"abcdef1 first\n1234567 second\n", b"@@ hello\n",
+    ],
+)  # fmt: skip
+def test_prose_about_diffs_is_no_diff(content):
+    """This test ensures that documents which quote a change, and logs without one, are read as text."""
+    assert not looks_like_diff(content)
+    assert format_of("-", content).name == "text"
+
+
+def test_a_patch_without_a_change_says_so():
+    """This test ensures that a file forced into this reader without a hunk is an error."""
+    with pytest.raises(DamagedSourceError, match="no unified diff"):
+        read_diff("a.patch", b"hello\n")
+
+
+@pytest.mark.parametrize("cut", range(1, len(PLAIN), 3))
+def test_a_truncated_diff_is_read_as_far_as_it_goes(cut):
+    """This test ensures that a diff cut anywhere still tiles, and its lines still count."""
+    try:
+        document = read_diff("-", PLAIN[:cut].encode())
+    except DamagedSourceError:
+        assert "@@" not in PLAIN[:cut] or cut < PLAIN.index("@@ main") + 3
+    else:
+        assert document.text == PLAIN[:cut]
+        assert document.spans[0].first_line == 1
+
+
+def test_crlf_and_counts_that_lie_do_no_harm():
+    """This test ensures that Windows newlines and a hunk that promises more lines than it has keep the next file's name."""
+    content = (
+        PLAIN.replace("-1,2 +1,2", "-1,900 +1,900")
+        .replace("--- old/b.c", "diff --git a/b.c b/b.c\n--- a/b.c")
+        .replace("+++ new/b.c", "+++ b/b.c")
+    )
+    assert hunks(read_diff("-", content.replace("\n", "\r\n").encode()))[-1] == "b.c:10-11"
