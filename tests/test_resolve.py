@@ -1,0 +1,271 @@
+"""From a name to a profile: the embedded model, GGUF files, model directories, and what is none of them."""
+
+import json
+import time
+
+import pytest
+from token_texts import write_gguf
+
+from lctx.core.errors import ModelFileError, UsageError
+from lctx.core.models import embedded, resolve
+from lctx.core.models.profile import AttentionShape, Capability, PromptStyle
+from lctx.core.models.resolve import resolve_model
+
+LLAMA = {
+    "general.architecture": "llama",
+    "general.name": "Some Model",
+    "general.license": "mit",
+    "llama.context_length": 131_072,
+    "llama.block_count": 4,
+    "llama.embedding_length": 256,
+    "llama.attention.head_count": 8,
+    "llama.attention.head_count_kv": 2,
+    "tokenizer.ggml.model": "gpt2",
+}
+TEMPLATE = {"tokenizer.chat_template": "{{ messages }}"}
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def test_the_embedded_model_is_known(gemma_gguf, cache):
+    """This test ensures that the default is Gemma 270M base, asked by completion, for look-ups, with its terms."""
+    (cache / "models").parent.mkdir(parents=True)
+    (cache / "models").symlink_to(gemma_gguf.parent)
+    profile = resolve_model(None, cache)
+    assert profile == resolve_model("gemma-3-270m", cache)
+    assert profile.name == "gemma-3-270m"
+    assert profile.style is PromptStyle.COMPLETION
+    assert profile.capabilities == {Capability.LOOKUP}
+    assert (profile.native_window, profile.effective_window) == (32_768, embedded.EMBEDDED_EFFECTIVE_WINDOW)
+    assert profile.shape == AttentionShape(18, 1, 256, 512, 15)
+    assert profile.add_bos
+    assert profile.licence == "Gemma Terms of Use"
+    assert "third party" in profile.origin
+
+
+def test_a_chat_model_is_known(smollm2_gguf, cache):
+    """This test ensures that an instruction-tuned GGUF is asked through its template."""
+    profile = resolve_model(str(smollm2_gguf), cache)
+    assert profile.name == smollm2_gguf.stem
+    assert profile.style is PromptStyle.CHAT
+    assert (profile.native_window, profile.effective_window) == (8192, 8192)
+    assert profile.shape == AttentionShape(30, 3, 64)
+    assert not profile.add_bos
+    assert profile.licence == "apache-2.0"
+
+
+def test_a_known_profile_costs_milliseconds(smollm2_gguf, cache):
+    """This test ensures that the header is read once, however often a question is asked."""
+    first = resolve_model(str(smollm2_gguf), cache)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert resolve_model(str(smollm2_gguf), cache) == first
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.005
+
+
+GGUFS = [
+    ({}, {"style": PromptStyle.COMPLETION, "effective_window": 8192, "add_bos": False}),
+    (TEMPLATE, {"style": PromptStyle.CHAT, "licence": "mit", "origin": "Some Model"}),
+    (TEMPLATE | {"general.name": "Some Model Base"}, {"style": PromptStyle.COMPLETION}),
+    (TEMPLATE | {"general.name": "some-model-pt"}, {"style": PromptStyle.COMPLETION}),
+    ({"general.organization": "Makers"}, {"origin": "Some Model, by Makers"}),
+    ({"tokenizer.ggml.model": "llama"}, {"add_bos": True}),
+    ({"tokenizer.ggml.pre": "llama-bpe"}, {"add_bos": True}),
+    ({"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.add_bos_token": False}, {"add_bos": False}),
+    ({"llama.context_length": 2048}, {"native_window": 2048, "effective_window": 2048}),
+    ({}, {"shape": AttentionShape(4, 2, 32)}),
+    ({"llama.attention.key_length": 128}, {"shape": AttentionShape(4, 2, 128)}),
+    ({"llama.attention.head_count_kv": [2, 2, 1, 2]}, {"shape": None}),
+    ({"llama.attention.head_count_kv": [2, 2, 2, 2]}, {"shape": AttentionShape(4, 2, 32)}),
+    ({"llama.attention.kv_lora_rank": 512}, {"shape": None}),
+    ({"llama.ssm.state_size": 16}, {"shape": None}),
+    ({"llama.attention.head_count": 0}, {"shape": None}),
+    ({"llama.attention.sliding_window": 512}, {"shape": AttentionShape(4, 2, 32)}),
+    (
+        {"llama.attention.sliding_window": 512, "llama.attention.sliding_window_pattern": [True, True, False, True]},
+        {"shape": AttentionShape(4, 2, 32, 512, 3)},
+    ),
+    (
+        {"llama.attention.sliding_window": 512, "llama.attention.sliding_window_pattern": 4},
+        {"shape": AttentionShape(4, 2, 32, 512, 3)},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "expected"), GGUFS)
+def test_a_header_becomes_a_profile(changed, expected, tmp_path, cache):
+    """This test ensures that each key of a header ends up where planning looks for it."""
+    profile = resolve_model(str(write_gguf(tmp_path / "m.gguf", LLAMA | changed)), cache)
+    assert {name: getattr(profile, name) for name in expected} == expected
+    assert profile.capabilities == {Capability.LOOKUP}
+
+
+def test_a_large_instructed_model_may_be_asked_more(tmp_path, cache, monkeypatch):
+    """This test ensures that family, size and tuning together open the other kinds of question."""
+    monkeypatch.setattr(resolve, "_LARGE", 1000)
+    path = write_gguf(tmp_path / "m.gguf", LLAMA | TEMPLATE, tensors=((10, 100),))
+    assert resolve_model(str(path), cache).capabilities == set(Capability)
+    for name, changed, size in [("base", {}, 1000), ("small", TEMPLATE, 999)]:
+        path = write_gguf(tmp_path / f"{name}.gguf", LLAMA | changed, tensors=((size,),))
+        assert resolve_model(str(path), cache).capabilities == {Capability.LOOKUP}
+
+
+CONFIG = {
+    "model_type": "qwen2",
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "vocab_size": 152_064,
+    "max_position_embeddings": 32_768,
+}
+DIRECTORIES = [
+    ({}, {}, {"shape": AttentionShape(28, 4, 128), "native_window": 32_768, "effective_window": 8192}),
+    ({"sliding_window": 4096, "use_sliding_window": False}, {}, {"shape": AttentionShape(28, 4, 128)}),
+    (
+        {"model_type": "mistral", "sliding_window": 4096},
+        {},
+        {"shape": AttentionShape(28, 4, 128, 4096, 28)},
+    ),
+    (
+        {"sliding_window": 128, "layer_types": ["sliding_attention", "full_attention"] * 14, "head_dim": 64},
+        {},
+        {"shape": AttentionShape(28, 4, 64, 128, 14)},
+    ),
+    ({"layer_types": ["linear_attention", "full_attention"] * 14}, {}, {"shape": None}),
+    (
+        {"sliding_window": 512, "sliding_window_pattern": 6},
+        {},
+        {"shape": AttentionShape(28, 4, 128, 512, 24)},
+    ),
+    ({"kv_lora_rank": 512}, {}, {"shape": None}),
+    ({}, {"chat_template": "{{ x }}"}, {"style": PromptStyle.CHAT, "capabilities": frozenset(Capability)}),
+    (
+        {"num_hidden_layers": 2},
+        {"chat_template": "{{ x }}"},
+        {"capabilities": frozenset({Capability.LOOKUP})},
+    ),
+    ({}, {"add_bos_token": True}, {"add_bos": True, "style": PromptStyle.COMPLETION}),
+    ({"max_position_embeddings": None}, {"model_max_length": 1024}, {"native_window": 1024}),
+    ({"max_position_embeddings": None}, {"model_max_length": int(1e30)}, {"native_window": 2048}),
+]
+
+
+@pytest.mark.parametrize(("config", "tokenizer", "expected"), DIRECTORIES)
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "text_config"])
+def test_a_directory_becomes_a_profile(config, tokenizer, expected, nested, tmp_path):
+    """This test ensures that config.json is read, also where the decoder is one part of a larger model."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = CONFIG | config
+    if nested:
+        config = {"model_type": "outer", "text_config": config}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    cache = tmp_path / "cache"
+    profile = resolve_model(str(folder), cache)
+    assert {name: getattr(profile, name) for name in expected} == expected
+    assert resolve_model(str(folder), cache) == profile
+
+
+def test_a_post_processor_that_begins_a_prompt_is_seen(tmp_path, cache):
+    """This test ensures that a begin-of-sequence token is known where only tokenizer.json speaks of it."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": {"content": "<|begin|>"}}))
+    for processor, expected in [(None, False), ({"single": [{"SpecialToken": {"id": "<|begin|>"}}]}, True)]:
+        (tmp_path / "tokenizer.json").write_text(json.dumps({"post_processor": processor}))
+        assert resolve_model(str(tmp_path), cache).add_bos is expected
+
+
+def test_a_changed_file_is_read_again(tmp_path, cache):
+    """This test ensures that a kept profile never speaks for another file."""
+    path = write_gguf(tmp_path / "m.gguf", LLAMA)
+    assert resolve_model(str(path), cache).native_window == 131_072
+    write_gguf(path, LLAMA | {"llama.context_length": 99_999, "more": "bytes"})
+    assert resolve_model(str(path), cache).native_window == 99_999
+
+
+def test_a_damaged_kept_profile_is_derived_again(tmp_path, cache):
+    """This test ensures that a cache can hold anything without being believed."""
+    path = write_gguf(tmp_path / "m.gguf", LLAMA)
+    first = resolve_model(str(path), cache)
+    for kept in [one for one in cache.rglob("*") if one.is_file()]:
+        kept.write_bytes(b"x" * 50)
+    assert resolve_model(str(path), cache) == first
+
+
+def test_a_damaged_model_is_told_and_its_repair_is_seen(tmp_path, cache):
+    """This test ensures that damage is an error each time, and that nothing of it is remembered."""
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF and then nothing of use")
+    for _ in range(2):
+        with pytest.raises(ModelFileError):
+            resolve_model(str(path), cache)
+    write_gguf(path, LLAMA)
+    assert resolve_model(str(path), cache).native_window == 131_072
+
+
+def test_what_is_no_language_model_is_told(tmp_path, cache):
+    """This test ensures that other GGUF files and other directories are refused by name."""
+    with pytest.raises(ModelFileError, match="no architecture"):
+        resolve_model(str(write_gguf(tmp_path / "m.gguf", {"a": 1})), cache)
+    with pytest.raises(ModelFileError, match=r"without config\.json"):
+        resolve_model(str(tmp_path), cache)
+    for content in ("", "[]", "{", "[" * 100_000):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ModelFileError, match="damaged"):
+            resolve_model(str(tmp_path), cache)
+
+
+def test_an_unknown_name_gets_suggestions(tmp_path, cache, monkeypatch):
+    """This test ensures that a misspelt name is answered with what it may have meant, a path with its absence."""
+    monkeypatch.chdir(tmp_path)
+    write_gguf(tmp_path / "other-model.gguf", LLAMA)
+    with pytest.raises(UsageError) as caught:
+        resolve_model("gemma-3-270", cache)
+    assert caught.value.hint == "did you mean gemma-3-270m?"
+    with pytest.raises(UsageError) as caught:
+        resolve_model("other-modl", cache)
+    assert "other-model.gguf" in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        resolve_model("xyz", cache)
+    assert "--endpoint" in caught.value.hint
+    for path in ("absent.gguf", "absent/model"):
+        with pytest.raises(ModelFileError, match="no such file"):
+            resolve_model(path, cache)
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path):
+    """This test ensures that a model is known without any cache at all."""
+    (tmp_path / "file").write_text("in the way")
+    path = write_gguf(tmp_path / "m.gguf", LLAMA)
+    for _ in range(2):
+        assert resolve_model(str(path), tmp_path / "file" / "cache").native_window == 131_072
+
+
+def test_a_read_only_cache_has_the_model_assembled_elsewhere(gemma_gguf, tmp_path, monkeypatch):
+    """This test ensures that the embedded model works where the cache may only be read, in a folder of the user's own."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    folders = []
+
+    def refused(folder, on_progress=None):
+        folders.append(folder)
+        if folder.is_relative_to(tmp_path / "cache"):
+            raise ModelFileError("no") from PermissionError(13, "Permission denied")
+        return gemma_gguf
+
+    monkeypatch.setattr(embedded, "assemble", refused)
+    assert resolve_model(None, tmp_path / "cache").path == gemma_gguf
+    own = folders[1].parent
+    assert own.parent == tmp_path
+    assert own.stat().st_mode & 0o777 == 0o700
+    own.chmod(0o777)  # as if someone else had made it first
+    with pytest.raises(ModelFileError):
+        resolve_model(None, tmp_path / "cache")
