@@ -158,7 +158,7 @@ def _list_by_walking(shown: str, root: Path) -> Listing:
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            if is_folder and (entry.name in _TOOL_FOLDERS or Path(entry.path, "pyvenv.cfg").exists()):
+            if is_folder and (entry.name in _TOOL_FOLDERS or _exists(Path(entry.path, "pyvenv.cfg"))):
                 left_out.append((path, "a tool's own folder"))
             elif _ignores(rules, path, is_folder=is_folder):
                 continue
@@ -250,6 +250,14 @@ def _chosen(option: str, patterns: Iterable[str]) -> "GitIgnoreSpec | None":
                 f"{option} {line!r}: not a pattern as .gitignore has them", "for example '*.py' or 'docs/'"
             )
     return GitIgnoreSpec.from_lines(lines) if lines else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
 
 
 def _is_folder(path: Path) -> bool:

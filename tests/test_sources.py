@@ -344,12 +344,13 @@ def test_what_changes_between_finding_and_reading_is_an_error(tmp_path, monkeypa
         read_bytes(by_name["c.txt"])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
 def test_what_may_not_be_read_is_an_error_of_its_own(tmp_path):
     """This test ensures that unreadable files and folders are named, and the rest is found."""
     write(tmp_path, {"a.txt": "a", "b.txt": "b", "closed/c.txt": "c"})
     (tmp_path / "b.txt").chmod(0)
     (tmp_path / "closed").chmod(0)
+    if os.access(tmp_path / "b.txt", os.R_OK):
+        pytest.skip("this user may read everything")
     try:
         for prepare in (None, lambda: git(tmp_path, "init", "-q")):
             if prepare:
