@@ -20,8 +20,10 @@ MAX_NESTED_REPOSITORIES = 8
 """How many repositories may stand inside each other."""
 GIT_TIMEOUT_S = 120
 """How long git may take to list a working tree."""
-MAX_IGNORE_BYTES = 1024 * 1024
-"""The largest .gitignore that is obeyed where git is not at hand."""
+MAX_IGNORE_BYTES = 128 * 1024
+"""As much of a .gitignore as is obeyed where git is not at hand."""
+MAX_STARS = 3
+"""The most stars between two slashes of a rule: each multiplies the time that a hostile name takes."""
 
 _TOOL_NAMES = (
     ".git .hg .svn .jj node_modules __pycache__ .mypy_cache .ruff_cache .pytest_cache .tox .nox .idea "
@@ -196,8 +198,13 @@ def _spec_of(lines: Iterable[str]) -> "GitIgnoreSpec | None":
     """The rules of `lines`; a line that git could not read either is passed over."""
     from pathspec import GitIgnoreSpec
 
-    patterns = [pattern for line in lines if line.strip() for pattern in _patterns(line)]
+    kept = (line for line in lines if line.strip() and not _has_many_stars(line))
+    patterns = [pattern for line in kept for pattern in _patterns(line)]
     return GitIgnoreSpec(patterns) if patterns else None
+
+
+def _has_many_stars(line: str) -> bool:
+    return any(part.count("*") > MAX_STARS for part in line.split("/"))
 
 
 def _patterns(line: str) -> "list[GitIgnoreSpecPattern]":

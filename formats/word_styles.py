@@ -38,9 +38,17 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
+    """How one level of a list counts: `restart` is the level, from 1, that begins it anew; 0 is none."""
+
     start: int
     kind: str
     template: str
+    is_legal: bool = False
+    restart: int | None = None
+
+    def shown(self, kind: str) -> str:
+        """The kind of number that a level of `kind` has in this one's label: legal numbers are in digits."""
+        return "decimal" if self.is_legal and kind != "decimalZero" else kind
 
 
 def attribute(element: "_Element | None", name: str = "val") -> str | None:
@@ -139,8 +147,17 @@ class Numbering:
         self._restarts: dict[tuple[str, int], int] = {}
         if root is None:
             return
+        linked: dict[str, dict[int, _Level]] = {}
+        links: dict[str, str] = {}
         for abstract in root.iterfind(f"{W}abstractNum"):
-            self._levels[attribute(abstract, "abstractNumId") or ""] = _levels_in(abstract)
+            name = attribute(abstract, "abstractNumId") or ""
+            self._levels[name] = _levels_in(abstract)
+            if style := attribute(find(abstract, "styleLink")):
+                linked[style] = self._levels[name]
+            if style := attribute(find(abstract, "numStyleLink")):
+                links[name] = style
+        for name, style in links.items():
+            self._levels[name] = self._levels[name] or linked.get(style, {})
         for instance in root.iterfind(f"{W}num"):
             name = attribute(instance, "numId") or ""
             self._abstract_of[name] = attribute(find(instance, "abstractNumId")) or ""
@@ -173,7 +190,8 @@ class Numbering:
                 shown = levels.get(place, _Level(1, "decimal", ""))
                 count = counts[place]
                 label = label.replace(
-                    f"%{place + 1}", formatted(shown.start if count is None else count, shown.kind)
+                    f"%{place + 1}",
+                    formatted(shown.start if count is None else count, levels[level].shown(shown.kind)),
                 )
         return label.strip()
 
@@ -185,7 +203,10 @@ class Numbering:
         else:
             current = counts[level]
             counts[level] = levels[level].start if current is None else current + 1
-        counts[level + 1 :] = [None] * (MAX_LEVELS - level - 1)
+        for deeper in range(level + 1, MAX_LEVELS):
+            restart = levels[deeper].restart if deeper in levels else None
+            if restart is None or level < restart:
+                counts[deeper] = None
 
 
 def _levels_in(element: "_Element") -> dict[int, _Level]:
@@ -195,7 +216,13 @@ def _levels_in(element: "_Element") -> dict[int, _Level]:
         start = number(attribute(find(level, "start")), 1)
         kind = attribute(find(level, "numFmt")) or "decimal"
         template = attribute(find(level, "lvlText")) or ""
-        found[place] = _Level(1 if start is None else start, kind, template)
+        is_legal = find(level, "isLgl") is not None and attribute(find(level, "isLgl")) not in {
+            "0",
+            "false",
+            "off",
+        }
+        restart = number(attribute(find(level, "lvlRestart")))
+        found[place] = _Level(1 if start is None else start, kind, template, is_legal, restart)
     return found
 
 

@@ -11,6 +11,7 @@ M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 
 TEXT_BOX = f"{W}txbxContent"
+_T, _R = f"{W}t", f"{W}r"
 _CHARACTERS = {
     f"{W}tab": "\t",
     f"{W}ptab": "\t",
@@ -60,9 +61,9 @@ class Runs:
     def _walk(self, element: "_Element") -> None:
         for child in element:
             tag = child.tag
-            if tag == f"{W}t":
+            if tag == _T:
                 self._pieces.append(child.text or "")
-            elif tag == f"{W}r":
+            elif tag == _R:
                 self._take_run(child)
             elif tag in _CHARACTERS:
                 self._pieces.append(_CHARACTERS[tag])

@@ -126,6 +126,27 @@ def test_numbers_that_word_prints_are_in_the_text():
     ]  # fmt: skip
 
 
+def test_numbers_of_contracts_are_those_of_word():
+    """This test ensures that articles in Roman numbers, sections in digits, and counts that go on are right."""
+    levels = (
+        '<w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="upperRoman"/><w:lvlText w:val="Article %1"/></w:lvl>'
+        '<w:lvl w:ilvl="1"><w:start w:val="1"/><w:numFmt w:val="decimalZero"/><w:isLgl/>'
+        '<w:lvlText w:val="%1.%2"/></w:lvl>'
+        '<w:lvl w:ilvl="2"><w:start w:val="1"/><w:lvlRestart w:val="0"/><w:numFmt w:val="decimal"/>'
+        '<w:lvlText w:val="§ %3"/></w:lvl>'
+    )
+    numbering = root(
+        "numbering",
+        f'<w:abstractNum w:abstractNumId="4"><w:styleLink w:val="Legal"/>{levels}</w:abstractNum>'
+        '<w:abstractNum w:abstractNumId="5"><w:numStyleLink w:val="Legal"/></w:abstractNum>'
+        '<w:num w:numId="1"><w:abstractNumId w:val="5"/></w:num>',
+    )
+    body = "".join(numbered("x", level) for level in (0, 1, 1, 2, 0, 1, 2))
+    assert [line.removesuffix(" x") for line in lines(read(body, numbering=numbering))] == [
+        "Article I", "1.01", "1.02", "§ 1", "Article II", "2.01", "§ 2",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("count", "kind", "written"),
     [
