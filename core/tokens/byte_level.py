@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from lctx.core.tokens.control import is_marker
 from lctx.core.tokens.table import VocabularyTable, build_table
 
 _Result = TypeVar("_Result")
@@ -20,7 +21,6 @@ _PARALLEL = 200_000  # characters from which threads are worth starting
 _NUM_BYTES = 256
 # Between a letter and a space before a letter every pattern in use begins a new word.
 _BETWEEN_WORDS = re.compile(r"(?<=[a-zA-Z])(?= [a-zA-Z])")
-_MARKER = re.compile(r"\s*(<.*>|\[.*\])\s*", re.DOTALL)
 
 
 class ByteLevelTokenizer:
@@ -176,11 +176,6 @@ def build_ranked(texts: Sequence[bytes], ids: Sequence[int], rules: Mapping[str,
             "nfc": bool(rules.get("nfc")),
         },
     )
-
-
-def is_marker(token: str) -> bool:
-    """Whether an added token looks like one that steers a model (`<think>`): ordinary text in a document."""
-    return _MARKER.fullmatch(token) is not None
 
 
 def byte_alphabet() -> str:

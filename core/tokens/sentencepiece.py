@@ -13,11 +13,12 @@ from functools import cached_property
 from itertools import chain
 
 from lctx.core.models.gguf import GgufHeader
+from lctx.core.tokens.control import CONTROL_LOOKING
 from lctx.core.tokens.merging import NEVER, Rank, merge
 from lctx.core.tokens.table import VocabularyTable, build_table
 from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
 
-_NORMAL, _USER_DEFINED, _BYTE = 1, 4, 6
+_NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
 _LONG_TEXT = 30_000  # characters from which a dict of the vocabulary (80 ms) is faster than its table
 _LONG_WORD = 24  # characters from which a word is looked at pair by pair, and not remembered
 _MAX_WORDS = 400_000
@@ -76,14 +77,15 @@ def build_sentencepiece(header: GgufHeader) -> bytes:
         ValueError: The header holds no such vocabulary.
     """
     tokens = header.strings("tokenizer.ggml.tokens")
-    kinds = header.integers("tokenizer.ggml.token_type")
+    given = header.integers("tokenizer.ggml.token_type")
     scores = header.metadata.get("tokenizer.ggml.scores")
     if not tokens or not isinstance(scores, Sequence) or isinstance(scores, str):
         raise ValueError("no tokens or no scores")
-    kinds = kinds or (_NORMAL,) * len(tokens)
-    if not len(tokens) == len(kinds) == len(scores):
+    given = given or (_NORMAL,) * len(tokens)
+    if not len(tokens) == len(given) == len(scores):
         raise ValueError("tokens, scores and types differ in number")
     texts = list(tokens)
+    kinds = [_CONTROL if text in CONTROL_LOOKING else kind for text, kind in zip(texts, given, strict=True)]
     # Control tokens are left out: no text in a document may ever merge into one.
     merged = {text: index for index, text in enumerate(texts) if kinds[index] in {_NORMAL, _USER_DEFINED}}
     ranked = sorted(merged.values(), key=lambda index: (-float(scores[index]), index))

@@ -9,7 +9,8 @@ from typing import Any
 
 from lctx.core.errors import ModelFileError
 from lctx.core.models.config_json import read_json, read_text
-from lctx.core.tokens.byte_level import build_byte_level, build_ranked, is_marker
+from lctx.core.tokens.byte_level import build_byte_level, build_ranked
+from lctx.core.tokens.control import is_marker
 from lctx.core.tokens.patterns import KIMI_K2, LLAMA3, QWEN2, pattern_of_json
 from lctx.core.tokens.source import RULES, Kind, TokenizerFacts, TokenizerSource
 

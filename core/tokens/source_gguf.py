@@ -9,6 +9,7 @@ from pathlib import Path
 from lctx.core.errors import ModelFileError
 from lctx.core.models.gguf import GgufHeader, StringArray, read_header
 from lctx.core.tokens.byte_level import build_byte_level
+from lctx.core.tokens.control import CONTROL_LOOKING, is_marker
 from lctx.core.tokens.patterns import IGNORES_MERGES, PATTERN_OF
 from lctx.core.tokens.sentencepiece import build_sentencepiece
 from lctx.core.tokens.source import RULES, Kind, TokenizerFacts, TokenizerSource
@@ -46,6 +47,8 @@ def _build_byte_level(header: GgufHeader, pre: str) -> bytes:
         raise ValueError("tokens and types differ in number")
     vocabulary, added = {}, {}
     for index, (text, kind) in enumerate(zip(tokens, kinds, strict=True)):
+        if text in CONTROL_LOOKING:
+            continue
         if kind == _USER_DEFINED:
             added[text] = index
         elif kind == _NORMAL:
@@ -66,10 +69,14 @@ def _specials(header: GgufHeader) -> dict[str, int]:
     if len(kinds) != len(tokens):
         return {}
     return {
-        tokens[index]: index
-        for index, kind in enumerate(kinds)
-        if kind == _CONTROL and not _RESERVED.fullmatch(tokens[index])
+        text: index
+        for index, (text, kind) in enumerate(zip(tokens, kinds, strict=True))
+        if _is_special(text, kind) and not _RESERVED.fullmatch(text)
     }
+
+
+def _is_special(text: str, kind: int) -> bool:
+    return kind == _CONTROL or (kind == _USER_DEFINED and is_marker(text)) or text in CONTROL_LOOKING
 
 
 def _hash(header: GgufHeader) -> str:

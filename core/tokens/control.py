@@ -1,0 +1,27 @@
+"""Tokens that steer a model, whatever their file says of them: in a document they are ordinary text."""
+
+import re
+
+_MARKER = re.compile(r"\s*(<.*>|\[.*\])\s*", re.DOTALL)
+
+CONTROL_LOOKING = frozenset(
+    """
+    <|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|calls|> <|flush|> <end_of_turn> <|endoftext|>
+    </s> <eos> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <turn|> <|tool_response>
+    <｜end▁of▁sentence｜> [e~[
+    <|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|> <|prefix|>
+    <|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|> <|suffix|>
+    <|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|> <|middle|>
+    <|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD]
+    <|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame> <|file_sep|>
+    """.split()  # noqa: SIM905
+)
+"""Names that llama.cpp takes for control tokens even where the file calls them something else.
+
+Source: llama.cpp, "control-looking token" in src/llama-vocab.cpp.
+"""
+
+
+def is_marker(token: str) -> bool:
+    """Whether an added token looks like one that steers a model (`<think>`, `[INST]`)."""
+    return _MARKER.fullmatch(token) is not None
