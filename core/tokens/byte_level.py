@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from lctx.core.errors import ModelFileError
 from lctx.core.tokens.control import is_marker
 from lctx.core.tokens.table import VocabularyTable, build_table
 
@@ -80,9 +81,14 @@ class _Vocabulary:
         lacking = (one for byte in range(_NUM_BYTES) if (one := bytes([byte])) not in ranks)
         ranks.update((one, self._end + number) for number, one in enumerate(lacking))
         self._is_partial = len(ranks) > len(ids)
-        self._encoding = tiktoken.Encoding(
-            "lctx", pat_str=rules["pattern"], mergeable_ranks=ranks, special_tokens={}
-        )
+        try:
+            self._encoding = tiktoken.Encoding(
+                "lctx", pat_str=rules["pattern"], mergeable_ranks=ranks, special_tokens={}
+            )
+        except ValueError as error:  # a pattern from a tokenizer.json that is none
+            raise ModelFileError(
+                f"tokenizer.json: its vocabulary is damaged: {error}", "fetch or copy the model again"
+            ) from error
         self._added: Mapping[str, int] = rules["added"]
         self._added_pattern: str = rules["added_pattern"]
         self._nfc: bool = rules["nfc"]

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lctx.core.errors import ModelFileError
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as LibraryTokenizer
 
@@ -32,7 +34,13 @@ class JsonTokenizer:
     def _library(self) -> "LibraryTokenizer":
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_str(self._read_json())
+        text = self._read_json()
+        try:
+            tokenizer = Tokenizer.from_str(text)
+        except Exception as error:  # the library has no class of its own
+            raise ModelFileError(
+                f"tokenizer.json: its vocabulary is damaged: {error}", "fetch or copy the model again"
+            ) from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         # A control token that is written in a document is text.

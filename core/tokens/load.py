@@ -95,7 +95,7 @@ class _Files:
             raise ModelFileError(f"{self._path}: changed while it was being read", "run the command again")
         try:
             content = source.build()
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ModelFileError(
                 f"{self._path}: its vocabulary is damaged: {error}", "fetch or copy the model again"
             ) from error
