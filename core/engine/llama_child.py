@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -33,13 +34,17 @@ from lctx.core.engine.state import (
 from lctx.core.errors import EngineCrashedError, EngineMissingError, ModelFileError
 
 _POLL_S = 0.2
-_EXIT_S = 5
+_EXIT_S = 1
 _BATCH = 512
 """Tokens between two reports of progress, and before a dropped request is noticed: two seconds here."""
 _PROMPT_CACHE_MIB = 512
 _PING_S = 5
-_LOADING = "error loading model: "
+_NO_MODEL = "error loading model: "
+_LAST_LINE = "exiting due to"
+_LOG_S = 1.0
 _WARNINGS = 2
+_SMALL_WINDOW = 8192
+"""Up to here nothing is looked up: the memory is small, and reading a header takes a tenth of a second."""
 _WINDOW_STEP = 256
 """llama.cpp rounds a window up to a multiple of this."""
 
@@ -65,7 +70,7 @@ def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> A
     params.port = 0  # the kernel picks one that is free
     params.api_keys = [key]
     params.ui = False
-    params.n_ctx = -(-arguments.window // _WINDOW_STEP) * _WINDOW_STEP
+    params.n_ctx = -(-sensible_window(arguments) // _WINDOW_STEP) * _WINDOW_STEP
     params.n_parallel = 1  # a second slot would halve the window; other prompts' KV is kept in memory instead
     params.cache_ram_mib = _PROMPT_CACHE_MIB
     params.swa_full = True  # without it a sliding-window model cannot reuse a part of a prefix
@@ -77,6 +82,20 @@ def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> A
     params.verbosity = _WARNINGS
     params.offline = True
     return params
+
+
+def sensible_window(arguments: argparse.Namespace) -> int:
+    """The window that was asked for, but never more than the model was trained for.
+
+    llama.cpp would set aside the memory of a window of any size first, and cut it afterwards.
+    """
+    asked: int = arguments.window
+    if asked <= _SMALL_WINDOW:
+        return asked
+    from lctx.core.models.gguf import read_header
+
+    header = read_header(Path(arguments.model))
+    return min(asked, header.integer(f"{header.architecture}.context_length") or _SMALL_WINDOW)
 
 
 def listen_at(files: ServerFiles) -> str:
@@ -102,7 +121,7 @@ def serve(arguments: argparse.Namespace, files: ServerFiles, state: ServerState)
         import xllamacpp
 
         server = xllamacpp.Server(parameters(arguments, files, state.api_key))
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, RuntimeError, ModelFileError) as error:
         sys.stderr.flush()
         write_state(files, _failed(files, state, error))
         return 1
@@ -146,12 +165,23 @@ def _failed(files: ServerFiles, state: ServerState, error: Exception) -> ServerS
     """The state of a server that cannot be: why, in the most telling line of llama.cpp's log."""
     if isinstance(error, ImportError):
         return replace(state, phase=Phase.FAILED, error=str(error), error_code=EngineMissingError.code)
-    lines = files.log.read_text("utf-8", "replace").splitlines()
-    loading = [line.partition(_LOADING)[2] for line in lines if _LOADING in line]
+    if isinstance(error, ModelFileError):
+        return replace(state, phase=Phase.FAILED, error=error.message, error_code=ModelFileError.code)
+    lines = _log_lines(files)
     failing = [line.partition(" E ")[2].strip() for line in lines if " E " in line]
-    why = (loading + failing + [str(error)])[0].strip().rstrip(".")
-    code = ModelFileError.code if loading else EngineCrashedError.code
+    why = re.sub(r"^(\w+: +)+(error loading model: )?", "", (failing or [str(error)])[0]).rstrip(".")
+    code = ModelFileError.code if any(_NO_MODEL in line for line in lines) else EngineCrashedError.code
     return replace(state, phase=Phase.FAILED, error=why, error_code=code)
+
+
+def _log_lines(files: ServerFiles) -> list[str]:
+    """The log, once llama.cpp's logging thread has written its last line."""
+    deadline = time.monotonic() + _LOG_S
+    while True:
+        lines = files.log.read_text("utf-8", "replace").splitlines()
+        if any(_LAST_LINE in line for line in lines) or time.monotonic() >= deadline:
+            return lines
+        time.sleep(_LOG_S / 20)
 
 
 def main() -> int:

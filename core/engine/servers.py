@@ -83,7 +83,7 @@ def stop_servers(runtime: Path, name: str | None = None) -> list[ServerInfo]:
 
 
 def _running(runtime: Path) -> list[tuple[ServerFiles, ServerState]]:
-    if not runtime.exists() and os.access(_first_parent(runtime), os.W_OK):
+    if not runtime.exists() and _can_be_made(runtime):
         return []  # nothing was ever started here: leave no directory behind
     folder, _ = usable_runtime(runtime)
     running = []
@@ -94,8 +94,9 @@ def _running(runtime: Path) -> list[tuple[ServerFiles, ServerState]]:
     return sorted(running, key=lambda server: server[1].started_at)
 
 
-def _first_parent(path: Path) -> Path:
-    return next((parent for parent in path.parents if parent.exists()), path)
+def _can_be_made(folder: Path) -> bool:
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
 
 
 def _describe(files: ServerFiles, state: ServerState) -> ServerInfo:

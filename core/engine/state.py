@@ -141,7 +141,7 @@ def read_state(files: ServerFiles) -> ServerState | None:
         known = {field.name: values[field.name] for field in fields(ServerState)}
         state = ServerState(**known)
         return replace(state, phase=Phase(state.phase), pid=int(state.pid))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
