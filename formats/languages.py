@@ -1,7 +1,8 @@
 """Which programming language a file is in, by its name, or by its first line where the name says nothing."""
 
 import re
-from pathlib import PurePosixPath
+
+from lctx.formats.sniffing import suffix_of
 
 _SUFFIXES = {
     "python": ".py .pyi .pyw .pyx",
@@ -52,9 +53,9 @@ _LANGUAGE_RUN_BY = {
 
 def language_of(path: str, content: bytes) -> str | None:
     """The language, or the family that shares its outline; "other" without an outline, None for prose."""
-    pure = PurePosixPath(path)
-    known = _NAMES.get(pure.name) or _LANGUAGE_OF.get(pure.suffix.lower())
-    if known or pure.suffix or not content.startswith(b"#!"):
+    suffix = suffix_of(path)
+    known = _NAMES.get(path.rpartition("/")[2]) or _LANGUAGE_OF.get(suffix)
+    if known or suffix or not content.startswith(b"#!"):
         return known
     found = _INTERPRETER.match(content)
     if not found:

@@ -1,7 +1,6 @@
 """Files of a folder that a person would not read: locks, generated and minified code, pictures, blobs."""
 
 import re
-from pathlib import PurePosixPath
 
 from lctx.formats import sniffing
 from lctx.formats.languages import is_code
@@ -40,16 +39,17 @@ _MARK_BYTES = 1024
 
 def noise_of_name(path: str) -> str | None:
     """Why a file found in a folder is passed over for its name alone, or None."""
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
+    suffix = sniffing.suffix_of(name)
     if name in _LOCKS:
         return "a lock file"
-    if sniffing.suffix_of(name) in _BINARY_SUFFIXES:
-        return f"binary ({sniffing.suffix_of(name)})"
+    if suffix in _BINARY_SUFFIXES:
+        return f"binary ({suffix})"
     if _MINIFIED_NAME.search(name):
         return "minified"
     if _GENERATED_NAME.search(name):
         return "generated"
-    if sniffing.suffix_of(name) == ".svg":
+    if suffix == ".svg":
         return "a picture"
     return None
 
@@ -73,11 +73,15 @@ def noise_of_content(path: str, head: bytes) -> str | None:
         return f"binary ({kind})"
     if sniffing.has_binary_bytes(head):
         return "binary"
-    if is_code(path, head) and _GENERATED_MARK.search(head[:_MARK_BYTES]):
+    if b"generated" in head[:_MARK_BYTES].lower() and is_code(path, head) and _says_generated(head):
         return "generated"
     if sniffing.suffix_of(path) in _MAY_BE_MINIFIED and _is_minified(head):
         return "minified"
     return None
+
+
+def _says_generated(head: bytes) -> bool:
+    return _GENERATED_MARK.search(head[:_MARK_BYTES]) is not None
 
 
 def _is_minified(head: bytes) -> bool:

@@ -81,8 +81,7 @@ _DEFINITIONS = {
 _CLOSING = {"python": r")\]}", "sql": r")("}
 _END_WORDS = dict.fromkeys(("ruby", "elixir", "lua", "r"), r"(?!(?:end|rescue|ensure|else|elseif|elsif)\b)")
 _COMMENT = r"(?:#|//|/\*|\*|--)"
-# Comments and blank lines that end a definition and stand no deeper than it lead up to what follows.
-_LAST_LINE = re.compile(rf"\n([ \t]*+)(?:{_COMMENT}[^\n]*+|\r?)\Z")
+_COMMENT_SIGNS = ("#", "//", "/*", "*", "--")
 _TO_OPENER = re.compile(
     r"""(?:[^"'#]++|"(?!"")(?:[^"\\\n]|\\.)*+"?|'(?!'')(?:[^'\\\n]|\\.)*+'?|\#[^\n]*+)*+("{3}|'{3})""",
     re.DOTALL,
@@ -124,23 +123,21 @@ def _definitions(masked: str, language: str) -> list[_Definition]:
     found: list[_Definition] = []
     decorated: tuple[int, int] | None = None
     for match in _definition_pattern(language).finditer(masked):
-        indent = len(match["indent"])
-        if match["decorator"]:
+        start, indent, name = match.start(), len(match[1]), match[match.lastindex or 1]
+        if name == "@":
             if decorated is None or decorated[1] != indent:
-                decorated = (match.start(), indent)
+                decorated = (start, indent)
             continue
-        start = decorated[0] if decorated and decorated[1] == indent else match.start()
+        first = decorated[0] if decorated and decorated[1] == indent else start
         decorated = None
-        name = next((group for group in match.groups()[2:] if group), "")
-        if name:
-            found.append(_Definition(start, match.start(), indent, name.strip()))
+        found.append(_Definition(first, start, indent, name.strip()))
     return found
 
 
 @cache
 def _definition_pattern(language: str) -> re.Pattern[str]:
-    decorator = "@" if language == "python" else "(?!)"
-    return re.compile(rf"\n(?P<indent>[ \t]*+)(?:(?P<decorator>{decorator})|{_DEFINITIONS[language]})")
+    decorator = "(@)|" if language == "python" else ""
+    return re.compile(rf"\n([ \t]*+)(?:{decorator}{_DEFINITIONS[language]})")
 
 
 def _scope_end(masked: str, definition: _Definition, language: str, limit: int) -> int:
@@ -150,9 +147,12 @@ def _scope_end(masked: str, definition: _Definition, language: str, limit: int) 
         return limit
     dedent = _dedent(language, definition.indent).search(masked, next_line, limit)
     end = dedent.start() if dedent else limit
+    # Comments and blank lines that end it and stand no deeper than it lead up to what follows.
     while (last := masked.rfind("\n", next_line, end)) > next_line:
-        line = _LAST_LINE.match(masked, last, end)
-        if line is None or len(line[1]) > definition.indent:
+        line = masked[last + 1 : end]
+        bare = line.strip(" \t\r")
+        is_deeper = len(line) - len(line.lstrip(" \t")) > definition.indent
+        if is_deeper or (bare and not bare.startswith(_COMMENT_SIGNS)):
             break
         end = last
     return end
@@ -169,17 +169,42 @@ def _dedent(language: str, indent: int) -> re.Pattern[str]:
 
 def _without_long_strings(text: str) -> str:
     """`text` with the inside of every string in triple quotes blanked, newlines too; the length stays."""
-    if '"""' not in text and "'''" not in text:
-        return text
+    following = {quote: text.find(quote) for quote in _CLOSERS}
     pieces: list[str] = []
-    position = 0
-    while opener := _TO_OPENER.match(text, position):
-        closer = _CLOSERS[opener[1]].match(text, opener.end())
-        end = closer.end() if closer else len(text)
-        pieces += [text[position : opener.start(1)], "#" * (end - opener.start(1))]
-        position = end
+    position = looked = 0
+    while opening := [(start, quote) for quote, start in following.items() if start >= 0]:
+        start, quote = min(opening)
+        line = max(text.rfind("\n", looked, start) + 1, looked)
+        before = text[line:start]
+        if "#" in before or '"' in before or "'" in before:
+            # A comment or a short string stands before it on the line, and may hold it.
+            line_end = text.find("\n", start)
+            line_end = len(text) if line_end < 0 else line_end
+            opener = _TO_OPENER.match(text, line, line_end)
+            start, quote = (opener.start(1), opener[1]) if opener else (line_end, "")
+        if quote:
+            looked = _closing(text, quote, start + 3)
+            pieces += [text[position:start], "#" * (looked - start)]
+            position = looked
+        else:
+            looked = start
+        following = {
+            quote: text.find(quote, looked) if -1 < place < looked else place
+            for quote, place in following.items()
+        }
     pieces.append(text[position:])
     return "".join(pieces)
+
+
+def _closing(text: str, quote: str, position: int) -> int:
+    """Where the string that was opened by `quote` before `position` ends; the end of the text if nowhere."""
+    end = text.find(quote, position)
+    if end < 0:
+        return len(text)
+    if "\\" in text[max(position, end - 1) : end]:
+        closer = _CLOSERS[quote].match(text, position)
+        return closer.end() if closer else len(text)
+    return end + 3
 
 
 def _stretches(
