@@ -257,6 +257,8 @@ def _marked(content: str | Sequence[int], mark: str) -> str:
     """`content` between its marks; white space around it stays outside, for the template to strip."""
     text = content if isinstance(content, str) else ""
     core = text.strip()
+    if not core and isinstance(content, str):
+        return text
     start = text.find(core)
     return f"{text[:start]}{_OPEN}{mark}{core}{_SHUT}{mark}{text[start + len(core) :]}"
 
