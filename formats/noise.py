@@ -41,8 +41,10 @@ def noise_of_name(path: str) -> str | None:
     """Why a file found in a folder is passed over for its name alone, or None."""
     name = path.rpartition("/")[2]
     suffix = sniffing.suffix_of(name)
-    if name in _LOCKS:
+    if name in _LOCKS or name.startswith("~$"):  # Word leaves the latter beside a file that is open
         return "a lock file"
+    if name.startswith("._"):
+        return "metadata of macOS"
     if suffix in _BINARY_SUFFIXES:
         return f"binary ({suffix})"
     if _MINIFIED_NAME.search(name):

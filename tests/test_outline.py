@@ -98,6 +98,20 @@ def test_python_definitions_nest_and_end():
         assert document.locate(start, start + 1).symbol == symbol, quote
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = 'it''s' # '''", 'x = "\'\'\'"', "# it's \"\"\" not one", 'x = """a\\"""\ndef no(): pass\n"""',
+        "x = '''a \"\"\" b'''", 'f("a", """b"""); y = """\ndef no(): pass\n"""', 'x = "\\"\'\'\'"',
+    ],
+)  # fmt: skip
+def test_quotes_in_strings_and_comments_are_no_strings(line):
+    """This test ensures that only what opens a long string for Python hides the lines behind it."""
+    text = f"{line}\ndef yes():\n    pass\n"
+    ast.parse(text)
+    assert [symbol for _, _, symbol in outline(text, "python")] == [(), ("yes",)]
+
+
 def test_a_definition_begins_at_its_line():
     """This test ensures that a block begins exactly where the line of its definition does."""
     document = read_code("a.py", PYTHON.encode())

@@ -40,7 +40,8 @@ def test_formats_are_told_apart(path, content, name):
         ("a.xlsx", packed({"xl/workbook.xml": "<x/>"}), "an Excel workbook"), ("a.zip", packed({"x": "y"}), "a ZIP archive"),
         ("a.odt", packed({"mimetype": "application/vnd.oasis.opendocument.text"}), "ZIP"), ("a.doc", OLE, "before 2007"),
         ("a.rtf", b"{\\rtf1 x}", "an RTF document"), ("a.gz", b"\x1f\x8b\x08\x00", "gzip"), ("a", b"\x00\x01\x02" * 9, "binary"),
-        ("a.py", b"\x7fELF\x02", "a program"), ("a.txt", b"\x00" * 5000, "binary"),
+        ("a.py", b"\x7fELF\x02", "a program"), ("a", b"RIFF\x00\x00\x00\x00WEBPVP8 ", "a WebP image"),
+        ("a", b"\x00\x00\x00\x18ftypmp42", "a recording"), ("a", b"x" * 257 + b"ustar\x00", "a tar archive"), ("a.txt", b"\x00" * 5000, "binary"),
     ],
 )  # fmt: skip
 def test_what_no_reader_knows_is_named(path, content, why):

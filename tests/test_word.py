@@ -198,12 +198,51 @@ def test_tables_keep_their_rows_and_what_is_nested_in_them():
     assert [block.kind for block in document.blocks] == ["table", "paragraph", "paragraph"]
 
 
-def test_equations_read_on_one_line():
-    """This test ensures that fractions, scripts and roots keep their structure as text."""
-    fraction = "<m:f><m:num><m:r><m:t>a+b</m:t></m:r></m:num><m:den><m:r><m:t>c</m:t></m:r></m:den></m:f>"
-    square = "<m:sSup><m:e><m:r><m:t>x</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup></m:sSup>"
-    document = read(f"<w:p><m:oMath>{square}<m:r><m:t>=</m:t></m:r>{fraction}</m:oMath></w:p>")
-    assert lines(document) == ["x^2=(a+b)/c"]
+def math(name: str, **parts: str) -> str:
+    """An equation's element with its parts in order; a part that begins with "<" is XML, else text."""
+    written = "".join(
+        f"<m:{part}>{content if content.startswith('<') else f'<m:r><m:t>{content}</m:t></m:r>'}</m:{part}>"
+        for part, content in parts.items()
+    )
+    return f"<m:{name}>{written}</m:{name}>"
+
+
+@pytest.mark.parametrize(
+    ("equation", "line"),
+    [
+        (
+            math("sSup", e="x", sup="2") + math("r", t="<!---->=") + math("f", num="a+b", den="c"),
+            "x^2=(a+b)/c",
+        ),
+        (math("sSubSup", e="N", sub="s", sup="10"), "N_s^(10)"),
+        (math("nary", naryPr='<m:chr m:val="∑"/>', sub="n=1", sup="∞", e="a"), "∑_(n=1)^∞ a"),
+        (math("nary", e="f"), "∫ f"),
+        (math("rad", deg="3", e="x"), "3√(x)"),
+        (math("d", e="x"), "(x)"),
+        (math("d", dPr='<m:begChr m:val="["/><m:endChr m:val=""/>', e="x"), "[x"),
+        (math("m", mr=math("e", r="<m:t>1</m:t>") + math("e", r="<m:t>0</m:t>")), "[1 & 0]"),
+        (math("func", fName="log", e="x"), "log x"),
+    ],
+)
+def test_equations_read_on_one_line(equation, line):
+    """This test ensures that fractions, scripts, roots, sums and brackets keep their structure as text."""
+    assert lines(read(f"<w:p><m:oMath>{equation}</m:oMath></w:p>")) == [line]
+    assert lines(read(f"<m:oMathPara><m:oMath>{equation}</m:oMath></m:oMathPara>")) == [line]
+
+
+def test_whole_blocks_can_be_tracked_alternative_or_foreign():
+    """This test ensures that changes to paragraphs and rows are accepted, and what is not read is said."""
+    document = read(
+        f"<w:ins>{paragraph('new')}</w:ins><w:del>{paragraph('old')}</w:del>"
+        f"<mc:AlternateContent><mc:Choice Requires='w14'>{paragraph('one')}</mc:Choice>"
+        f"<mc:Fallback>{paragraph('one')}</mc:Fallback></mc:AlternateContent>"
+        "<w:tbl><w:tr><w:trPr><w:del/></w:trPr><w:tc><w:p/></w:tc></w:tr>"
+        f"<w:sdt><w:sdtContent><w:tr><w:tc>{paragraph('a')}</w:tc><w:tc><w:sdt><w:sdtContent>{paragraph('b')}"
+        "</w:sdtContent></w:sdt></w:tc></w:tr></w:sdtContent></w:sdt></w:tbl><w:altChunk/>",
+        chart="<c/>",
+    )
+    assert lines(document) == ["new", "one", "a | b"]
+    assert [warning.split()[2] for warning in document.warnings] == ["tracked", "another", "charts"]
 
 
 def test_what_stands_around_the_body_follows_it_by_name():
