@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from lctx.cli.marks import unsupported_sentences
 from lctx.core.answering.answer import AnswerReady
 from lctx.core.answering.wire import AnswerRecord, TimingsPart, failed_record, record_of
 from lctx.core.engine.events import PrefillProgress
@@ -65,6 +66,7 @@ class Outcome:
             exit_code=self.exit_code,
             warnings=self.warnings,
             unreadable=self.unreadable,
+            unsupported=unsupported_sentences(self.ready.answer, self.ready.citations),
         )
 
 

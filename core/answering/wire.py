@@ -20,11 +20,15 @@ SCHEMA_VERSION = 1
 
 
 class AnswerPart(msgspec.Struct, frozen=True):
-    """What is said, and whether the sources say it; null where these are passages and no answer."""
+    """What is said, and whether the sources say it; null where these are passages and no answer.
+
+    `unsupported` are the characters of each sentence that no quote supports, half-open.
+    """
 
     text: str
     found: bool | None
     reason: str | None = None
+    unsupported: list[tuple[int, int]] = []
 
 
 class ErrorPart(msgspec.Struct, frozen=True):
@@ -181,6 +185,7 @@ def record_of(
     exit_code: ExitCode,
     warnings: Sequence[str] = (),
     unreadable: Iterable[SourceError] = (),
+    unsupported: Sequence[tuple[int, int]] = (),
 ) -> AnswerRecord:
     """The contract's object of an answer that was given.
 
@@ -194,11 +199,14 @@ def record_of(
         exit_code: What the process is about to return.
         warnings: Those of the caller; the answer's own are added after them.
         unreadable: Named sources that could not be read.
+        unsupported: The sentences that no quote supports.
     """
     return AnswerRecord(
         schema_version=SCHEMA_VERSION,
         question=utf8(question),
-        answer=AnswerPart(utf8(ready.answer.text), ready.answer.found, ready.answer.reason),
+        answer=AnswerPart(
+            utf8(ready.answer.text), ready.answer.found, ready.answer.reason, list(unsupported)
+        ),
         error=None,
         citations=[citation_part(citation) for citation in ready.citations],
         coverage=coverage_part(ready.coverage, unreadable),
