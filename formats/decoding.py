@@ -35,6 +35,9 @@ _NOT_WESTERN = re.compile(
 # Tried for all else. Every encoding that the library knows would let rare ones win on short texts.
 _CENTRAL = ("cp1250", "iso8859_2")  # which the library often misses
 _ODD = re.compile(r"[^\W\d_](?:[^\w\s\x00-\x7f‘’–—…´·\xad]|[¹²³¼½¾])[^\W\d_]|[\x80-\x9f\ufffd]")
+_JAPANESE = ("euc_jp", "cp932")
+_KANA = re.compile("[\u3041-\u30fe]")
+_KANA_SHARE = 0.25
 _CANDIDATES = (
     "cp1250 iso8859_2 cp1251 koi8_r iso8859_5 cp1253 iso8859_7 cp1254 cp1255 cp1256 cp1257 cp1258 cp874 "
     "cp932 shift_jis euc_jp gb18030 big5 cp949 euc_kr cp850 cp437 cp866 mac_roman"
@@ -147,6 +150,8 @@ def _best_guess(content: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     sample = _sample(content)
+    if japanese := next((encoding for encoding in _JAPANESE if _has_kana(sample, encoding)), None):
+        return japanese
     candidates = [match.encoding for match in from_bytes(sample, cp_isolation=_CANDIDATES.split())]
     ranked = [(_oddities(sample, encoding), rank) for rank, encoding in enumerate([*candidates, *_CENTRAL])]
     oddities, rank = min(ranked)
@@ -155,6 +160,16 @@ def _best_guess(content: bytes) -> str | None:
     # What is mostly ASCII is text all the same; its other characters may come out wrong, as the warning says.
     mostly_ascii = len(sample.decode("ascii", "ignore")) > _ASCII_SHARE * len(sample)
     return "cp1252" if mostly_ascii else None
+
+
+def _has_kana(sample: bytes, encoding: str) -> bool:
+    """Whether `sample` is Japanese in `encoding`: a good part of it kana, which no other reading yields."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(sample, final=False)
+    except UnicodeDecodeError:
+        return False
+    wide = sum(1 for sign in text if sign > "\x7f")
+    return wide > 0 and len(_KANA.findall(text)) > _KANA_SHARE * wide
 
 
 def _oddities(sample: bytes, encoding: str) -> int:
