@@ -214,6 +214,7 @@ class Asking:
         ready = self.outcome.ready
         for text in ready.warnings if ready else ():
             self._notes.warning(text)
+        self._notes.withheld()
         if ready:
             self._notes.line(usage_line(ready, self._timings))
         if failure:

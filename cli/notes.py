@@ -11,6 +11,7 @@ from lctx.core.errors import LctxError
 
 _INTERVAL_S = 0.1
 _MIN_COLUMNS = 10
+_MAX_WARNINGS = 10
 
 
 class Notes:
@@ -27,6 +28,7 @@ class Notes:
         self._shown = False
         self._last = 0.0
         self._warned: set[str] = set()
+        self._num_withheld = 0
 
     def line(self, text: str) -> None:
         """One line of what is going on."""
@@ -34,10 +36,20 @@ class Notes:
             self._put(one_line(text))
 
     def warning(self, text: str) -> None:
-        """One warning, the first time that it is given."""
-        if text not in self._warned:
-            self._warned.add(text)
+        """One warning, the first time that it is given; a tree of odd files does not fill the screen."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
+        if len(self._warned) <= _MAX_WARNINGS:
             self._put(f"warning: {one_line(text)}")
+        else:
+            self._num_withheld += 1
+
+    def withheld(self) -> None:
+        """Say how many warnings were not shown."""
+        if self._num_withheld:
+            self._put(f"warning: {self._num_withheld} more; --format json lists all of them")
+            self._num_withheld = 0
 
     def error(self, error: LctxError) -> None:
         """The two lines of an error."""

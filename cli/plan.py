@@ -116,6 +116,7 @@ def run_plan(request: Request, started: float) -> ExitCode:
         except Exception as error:  # noqa: BLE001 - told, with a code of its own
             planning.error = internal_error(error)
     notes.clear()
+    notes.withheld()
     code = exit_code_of(
         planning.error, num_unreadable=len(planning.reading.unreadable) if planning.reading else 0
     )
