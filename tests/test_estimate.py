@@ -17,17 +17,17 @@ def exact_counts(path, cache, texts):
 
 
 @pytest.mark.parametrize(("pattern", "error"), [("core/**/*.py", 0.15), ("docs/**/*.md", 0.15)])
-def test_english_and_code_are_near(pattern, error, gemma_gguf, smollm2_gguf, tmp_path):
+def test_english_and_code_are_near(pattern, error, gemma_gguf, smollm2_gguf, model_cache):
     """This test ensures that English and Python stay within the stated error of two unlike vocabularies."""
     texts = [path.read_text("utf-8") for path in sorted(ROOT.glob(pattern))]
     estimate = sum(EstimatingTokenizer().count_batch(texts))
     for path in (gemma_gguf, smollm2_gguf):
-        assert estimate == pytest.approx(exact_counts(path, tmp_path, texts), rel=error)
+        assert estimate == pytest.approx(exact_counts(path, model_cache, texts), rel=error)
 
 
-def test_other_scripts_are_within_half(gemma_gguf, tmp_path):
+def test_other_scripts_are_within_half(gemma_gguf, model_cache):
     """This test ensures that no script is taken for something that costs nothing, even in a sentence or two."""
-    tokenizer = load_tokenizer(resolve_model(str(gemma_gguf), tmp_path), tmp_path)
+    tokenizer = load_tokenizer(resolve_model(str(gemma_gguf), model_cache), model_cache)
     for name, text in SCRIPTS.items():
         estimate = EstimatingTokenizer().count_batch([text])[0]
         assert estimate == pytest.approx(len(tokenizer.encode(text)), rel=0.5), name

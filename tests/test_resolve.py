@@ -237,7 +237,7 @@ def test_an_unknown_name_gets_suggestions(tmp_path, cache, monkeypatch):
         resolve_model("xyz", cache)
     assert "--endpoint" in caught.value.hint
     for path in ("absent.gguf", "absent/model"):
-        with pytest.raises(ModelFileError, match="no such file"):
+        with pytest.raises(ModelFileError, match="no such file or directory"):
             resolve_model(path, cache)
 
 

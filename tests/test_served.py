@@ -10,9 +10,9 @@ from lctx.core.tokens.served import ServedTokenizer
 
 
 @pytest.mark.engine
-def test_a_served_tokenizer_is_exact(smollm2_gguf, tmp_path):
+def test_a_served_tokenizer_is_exact(smollm2_gguf, model_cache):
     """This test ensures that counting through an engine and through its files gives the same ids."""
-    ours = load_tokenizer(resolve_model(str(smollm2_gguf), tmp_path), tmp_path)
+    ours = load_tokenizer(resolve_model(str(smollm2_gguf), model_cache), model_cache)
     texts = list(TEXTS.values())
     with serving(smollm2_gguf) as server:
         served = ServedTokenizer(server.tokenize, "http://localhost smollm2")

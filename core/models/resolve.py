@@ -20,6 +20,10 @@ from lctx.core.storage import ByteCache
 UNMEASURED_WINDOW = 8192
 """The most that a model is trusted with before it was measured: small models lose the thread early."""
 
+_WHAT_MODELS_ARE = (
+    "lctx downloads nothing: --model is the path of a .gguf file or of a directory with config.json, "
+    "or with --endpoint the name of a served model"
+)
 _VERSION = 1  # of the rules below: a profile that was kept under other rules is derived again
 _DEFAULT_WINDOW = 2048
 _LARGE = 3_000_000_000
@@ -66,7 +70,7 @@ def resolve_model(
     if path.exists():
         return _kept(path.absolute(), profiles, _gguf_profile)
     if path.suffix == ".gguf" or os.sep in name:
-        raise ModelFileError(f"{name}: no such file", "check the path given to --model")
+        raise ModelFileError(f"{name}: no such file or directory", _WHAT_MODELS_ARE)
     raise _unknown(name)
 
 
@@ -80,8 +84,7 @@ def _unknown(name: str) -> UsageError:
             return UsageError(f"{name}: no such model", f"did you mean {' or '.join(close)}?")
     return UsageError(
         f"{name}: no such model",
-        f"give --model the path of a .gguf file or of a model directory, or leave it out for "
-        f"{embedded.EMBEDDED_NAME}; a model behind an address needs --endpoint",
+        f"{_WHAT_MODELS_ARE}; without --model it is {embedded.EMBEDDED_NAME}",
     )
 
 
