@@ -183,6 +183,14 @@ def test_a_post_processor_that_begins_a_prompt_is_seen(tmp_path, cache):
         assert resolve_model(str(tmp_path), cache).add_bos is expected
 
 
+def test_a_window_that_was_measured_anew_is_seen(tmp_path, cache, monkeypatch):
+    """This test ensures that a kept profile does not outlive the rule it was derived by."""
+    path = str(write_gguf(tmp_path / "m.gguf", LLAMA))
+    assert resolve_model(path, cache).effective_window == 8192
+    monkeypatch.setattr(resolve, "UNMEASURED_WINDOW", 1234)
+    assert resolve_model(path, cache).effective_window == 1234
+
+
 def test_a_changed_file_is_read_again(tmp_path, cache):
     """This test ensures that a kept profile never speaks for another file."""
     path = write_gguf(tmp_path / "m.gguf", LLAMA)

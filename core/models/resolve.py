@@ -120,7 +120,8 @@ def _own_temporary_folder() -> Path:
 
 def _kept(path: Path, profiles: ByteCache, derive: Callable[[Path], ModelProfile]) -> ModelProfile:
     """The profile of the model at `path`, derived again only when its file has changed."""
-    key = f"profile {_VERSION} {derive.__name__} {model_state(path)}"
+    windows = f"{UNMEASURED_WINDOW} {embedded.EMBEDDED_EFFECTIVE_WINDOW}"
+    key = f"profile {_VERSION} {windows} {derive.__name__} {model_state(path)}"
     if (kept := profiles.get(key)) is not None:
         with suppress(ValueError, KeyError, TypeError):
             return _loaded(json.loads(kept), path)
