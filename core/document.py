@@ -89,7 +89,7 @@ class Document:
     """A source as lctx sees it. `text` is final: offsets into it never move.
 
     Attributes:
-        path: The source as the user named it, or its path below the directory that was named; "-" for stdin.
+        path: The source as the user named it, or that directory joined with the path below it; "-" is stdin.
         kind: The format's name: "pdf", "docx", "markdown", "text", "code", "diff".
         reader: The reader and the version of its text, such as "pdf/1". Offsets hold for that version only.
         sha256: Of the source's bytes, in hexadecimal.
@@ -97,6 +97,7 @@ class Document:
         spans: Tile `text`: sorted, adjacent, no gap and no overlap.
         blocks: Sorted, never overlapping; they need not tile.
         warnings: What the reader could not read or had to guess, one sentence each.
+        cells: Where a line's next cell begins, in order: the columns of a form or a table.
     """
 
     path: str
@@ -107,6 +108,7 @@ class Document:
     spans: tuple[Span, ...]
     blocks: tuple[Block, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    cells: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         edges = [0, *(span.end for span in self.spans)]

@@ -136,6 +136,7 @@ def _document(
             for number, (page, (start, end)) in enumerate(zip(pages, pairwise(starts), strict=True), start=1)
         ),
         blocks=blocks_of(whole, starts, outline),
+        cells=tuple(start + cell for start, page in zip(starts, pages, strict=False) for cell in page.cells),
         warnings=(*warnings, *_page_warnings(pages)),
     )
 

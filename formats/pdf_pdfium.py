@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from lctx.core.errors import DamagedSourceError, EncryptedSourceError, LimitError, SourceError
+from lctx.formats.pdf_cells import cell_starts
 
 MAX_PAGES = 20_000
 """More pages than this are not read."""
@@ -68,13 +69,14 @@ def check_ceilings(num_pages: int, num_chars: int) -> None:
 def _read_page(pdf: Any, index: int, room: int) -> dict[str, Any]:
     import pypdfium2
 
-    record = {"type": "page", "text": "", "label": "", "failed": None}
+    record: dict[str, Any] = {"type": "page", "text": "", "label": "", "failed": None, "cells": []}
     try:
         page = pdf[index]
         textpage = page.get_textpage()
         # Counted first: a page may hold more text than memory.
         check_ceilings(0, textpage.count_chars() + MAX_CHARS - room)
-        record["text"] = textpage.get_text_range()
+        text = textpage.get_text_range()
+        record |= {"text": text, "cells": cell_starts(textpage, text)}
         textpage.close()
         page.close()
     except pypdfium2.PdfiumError as error:

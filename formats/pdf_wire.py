@@ -14,11 +14,13 @@ class Page(msgspec.Struct, tag="page"):
         text: As the library gives it.
         label: The number that is printed on it, "" where the file says none.
         failed: Why it could not be read, or None.
+        cells: Offsets into the text where a line's next cell begins, sorted.
     """
 
     text: str
     label: str
     failed: str | None
+    cells: list[_NotNegative] = []
 
 
 class Entry(msgspec.Struct, tag="entry"):

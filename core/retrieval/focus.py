@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lctx.core.chunking.chunk import Chunk
+from lctx.core.chunking.fields import label_and_value, split_fields
 from lctx.core.chunking.sentences import sentences
 from lctx.core.retrieval.question import Query
 from lctx.core.retrieval.rank import Scored
@@ -17,6 +18,11 @@ _CHUNK_SHARE = 0.6
 """How much of its chunk's score a sentence inherits: it names the right file among files of one form."""
 _NEIGHBOUR_SHARE = 0.25
 """How much a sentence gains from the better of its two neighbours: pronouns point one sentence back."""
+
+_LABEL_GAIN = 0.6
+"""How much a field gains when the question names all of its label."""
+_BLANK_SHARE = 0.4
+"""What a label without a value is worth: it may say that the form was left blank, and answers nothing."""
 
 LINE_KINDS = frozenset({"code", "diff"})
 
@@ -44,9 +50,16 @@ class Sentence:
 
 
 def sentences_of(chunk: Chunk) -> list[Sentence]:
-    """The sentences of `chunk`, in order."""
-    pairs = sentences(chunk.text, by_line=chunk.document.kind in LINE_KINDS)
-    return [Sentence(chunk, chunk.start + start, chunk.start + end) for start, end in pairs]
+    """The sentences of `chunk` in order; a line of a form gives one for each of its fields."""
+    document = chunk.document
+    pairs = sentences(chunk.text, by_line=document.kind in LINE_KINDS)
+    found = []
+    for first, last in pairs:
+        for start, end in split_fields(document, chunk.start + first, chunk.start + last):
+            stop = start + len(document.text[start:end].rstrip())
+            if stop > start:
+                found.append(Sentence(chunk, start, stop))
+    return found
 
 
 def focus(query: Query, best: Sequence[Scored]) -> list[Sentence]:
@@ -55,25 +68,7 @@ def focus(query: Query, best: Sequence[Scored]) -> list[Sentence]:
     BM25 over sentences, with the term frequencies of these chunks alone, plus a share of the chunk's score.
     """
     pool = [(sentence, scored.score) for scored in best for sentence in sentences_of(scored.chunk)]
-    bags = [Counter(terms(sentence.text)) for sentence, _ in pool]
-    if not pool:
-        return []
-    frequency = Counter(term for bag in bags for term in bag)
-    average = max(sum(bag.total() for bag in bags) / len(bags), 1.0)
-    own = []
-    for bag in bags:
-        norm = _K1 * (1 - _B + _B * bag.total() / average)
-        own.append(
-            sum(
-                weight
-                * math.log(1 + (len(bags) - frequency[term] + 0.5) / (frequency[term] + 0.5))
-                * bag[term]
-                * (_K1 + 1)
-                / (bag[term] + norm)
-                for term, weight in query.weights.items()
-                if term in bag
-            )
-        )
+    own = _own_scores(query, [sentence for sentence, _ in pool])
     scored = []
     for position, (sentence, chunk_score) in enumerate(pool):
         beside = max(
@@ -88,3 +83,32 @@ def focus(query: Query, best: Sequence[Scored]) -> list[Sentence]:
         scored.append(Sentence(sentence.chunk, sentence.start, sentence.end, score))
     scored.sort(key=lambda one: (-one.score, one.start))
     return scored
+
+
+def _own_scores(query: Query, pool: Sequence[Sentence]) -> list[float]:
+    """BM25 of each sentence by itself; a field counts for more where its label is what is asked for."""
+    bags = [Counter(terms(sentence.text)) for sentence in pool]
+    frequency = Counter(term for bag in bags for term in bag)
+    average = max(sum(bag.total() for bag in bags) / max(len(bags), 1), 1.0)
+    rarity = {
+        term: weight * math.log(1 + (len(bags) - frequency[term] + 0.5) / (frequency[term] + 0.5))
+        for term, weight in query.weights.items()
+    }
+    scores = []
+    for sentence, bag in zip(pool, bags, strict=True):
+        norm = _K1 * (1 - _B + _B * bag.total() / average)
+        score = sum(rarity[term] * bag[term] * (_K1 + 1) / (bag[term] + norm) for term in rarity.keys() & bag)
+        scores.append(score * _as_field(query, sentence.text))
+    return scores
+
+
+def _as_field(query: Query, text: str) -> float:
+    """More than 1 for a field whose label is asked for, less for a label or a heading that says nothing."""
+    field = label_and_value(text)
+    if field is None:
+        return 1.0
+    label, value = field
+    if not value:
+        return _BLANK_SHARE
+    named = set(terms(label))
+    return 1.0 + _LABEL_GAIN * len(named & query.weights.keys()) / max(len(named), 1)

@@ -21,8 +21,8 @@ _IMPLIED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bhow (?:long|far|deep|wide|tall|high)\b", re.IGNORECASE), "length distance height"),
     (re.compile(r"\bhow (?:much|expensive)\b", re.IGNORECASE), "amount price cost"),
 )
-"""What English asks for without naming it. The implied word is worth less than one that was said."""
-_IMPLIED_WEIGHT = 0.6
+"""What English asks for without naming it. The implied word weighs as much as one that was said."""
+_IMPLIED_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, slots=True)

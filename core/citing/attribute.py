@@ -1,0 +1,117 @@
+"""A sentence of an answer -> the sentence of a source that backs it best: the check behind `support`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lctx.core.citing.citation import Support
+from lctx.core.citing.squeeze import squeeze
+from lctx.core.retrieval.focus import Sentence
+from lctx.core.retrieval.terms import is_compound, terms
+
+_SUPPORTED, _WEAK = 0.75, 0.45
+"""Shares of a claim's terms that its quote must hold."""
+_VERBATIM_GAIN = 0.5
+_QUESTION_SHARE = 0.3
+_MOST_JOINED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The stretch of a source that backs a claim best.
+
+    Attributes:
+        sentence: Where it stands: one sentence, or a few that follow each other.
+        support: Whether it backs the claim.
+        is_verbatim: Whether the claim's words stand in it, in their order.
+    """
+
+    sentence: Sentence
+    support: Support
+    is_verbatim: bool
+
+
+def find_evidence(claim: str, pool: Sequence[Sentence], asked: Mapping[str, float]) -> Evidence | None:
+    """The best evidence for `claim`, or None where no sentence shares a term with it.
+
+    Args:
+        claim: A sentence of the answer.
+        pool: Sentences that the model read, those of one chunk in order; their scores say how well they
+            answer the question.
+        asked: The question's terms and their weights: a short answer ("42") says little by itself, and is
+            backed only where the question's words stand beside it.
+    """
+    wanted = set(terms(claim))
+    squeezed = squeeze(claim).text.casefold().strip(".,;:!?\"'")
+    if not wanted and not squeezed:
+        return None
+    top = max((sentence.score for sentence in pool), default=0.0) or 1.0
+    best: tuple[float, Evidence] | None = None
+    for sentence in _candidates(pool):
+        held = set(terms(sentence.text))
+        is_verbatim = bool(squeezed) and _stands_in(squeezed, sentence.text)
+        share = 1.0 if is_verbatim else len(wanted & held) / max(len(wanted), 1)
+        if share == 0:
+            continue
+        length = len(sentence.text)
+        score = share + _VERBATIM_GAIN * is_verbatim + _QUESTION_SHARE * sentence.score / top - length / 4_000
+        if best is None or score > best[0]:
+            best = (
+                score,
+                Evidence(sentence, _support(share, wanted, held, is_verbatim=is_verbatim), is_verbatim),
+            )
+    if best is None:
+        return None
+    evidence = best[1]
+    if evidence.support is Support.SUPPORTED and asked and not _is_asked(evidence.sentence, wanted, asked):
+        return Evidence(evidence.sentence, Support.WEAK, evidence.is_verbatim)
+    return evidence
+
+
+def _candidates(pool: Sequence[Sentence]) -> list[Sentence]:
+    """Each sentence by itself, and each short run of sentences that follow each other in one chunk."""
+    found = list(pool)
+    run: list[Sentence] = []
+    for before, after in pairwise([*pool, *pool[:1]]):
+        run.append(before)
+        if before.chunk is not after.chunk or after.start < before.end:
+            found += _joined(run)
+            run = []
+    return found + _joined(run)
+
+
+def _joined(run: Sequence[Sentence]) -> list[Sentence]:
+    return [
+        Sentence(part[0].chunk, part[0].start, part[-1].end, max(one.score for one in part))
+        for size in range(2, _MOST_JOINED + 1)
+        for part in (run[first : first + size] for first in range(len(run) - size + 1))
+    ]
+
+
+def _stands_in(squeezed: str, text: str) -> bool:
+    """Whether a squeezed, casefolded claim stands in `text` with nothing but its own words at its edges."""
+    within = squeeze(text)
+    folded = within.text.casefold()
+    if len(folded) != len(within.text):
+        return squeezed in folded
+    at = folded.find(squeezed)
+    while at >= 0:
+        start, end = within.original(at, at + len(squeezed))
+        edges = (text[max(start - 1, 0) : start + 1], text[end - 1 : end + 1])
+        if not any(len(edge) > 1 and edge.isalnum() for edge in edges):
+            return True
+        at = folded.find(squeezed, at + 1)
+    return False
+
+
+def _support(share: float, wanted: set[str], held: set[str], *, is_verbatim: bool) -> Support:
+    exact = {term for term in wanted if is_compound(term) or any(letter.isdigit() for letter in term)}
+    if is_verbatim or (share >= _SUPPORTED and exact <= held):
+        return Support.SUPPORTED
+    return Support.WEAK if share >= _WEAK else Support.NONE
+
+
+def _is_asked(sentence: Sentence, claimed: set[str], asked: Mapping[str, float]) -> bool:
+    """Whether the chunk around the evidence speaks of what was asked, or the claim itself does."""
+    around = set(terms(sentence.chunk.text)) | set(terms(" ".join(sentence.chunk.heading))) | claimed
+    return any(term in around for term in asked)
