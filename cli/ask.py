@@ -52,10 +52,16 @@ def run_ask(request: Request, started: float) -> ExitCode:
         except LctxError as error:
             asking.outcome.error = error
         except KeyboardInterrupt:
-            asking.outcome.error = InterruptError("interrupted: what had arrived of the answer is kept")
+            asking.outcome.error = interruption(asking.outcome.partial)
         except Exception as error:  # noqa: BLE001 - told, with a code of its own; a crash is no finding
             asking.outcome.error = internal_error(error)
         return asking.finish()
+
+
+def interruption(partial: str) -> InterruptError:
+    """Ctrl-C as an error that says whether there is anything to keep."""
+    kept = "what had arrived of the answer is kept" if partial else "nothing had arrived of the answer"
+    return InterruptError(f"interrupted: {kept}")
 
 
 def open_view(settings: Settings, sink: Sink, notes: Notes) -> View:

@@ -75,7 +75,7 @@ class Attachment:
         if self.profile.path is not None:
             from lctx.core.tokens.load import load_tokenizer
 
-            return load_tokenizer(self.profile, self._folders.cache / "tokenizers")
+            return load_tokenizer(self.profile, self._folders.cache)
         if self._settings.engine == "vllm":
             from lctx.core.tokens.served import ServedTokenizer
 
