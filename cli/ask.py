@@ -212,9 +212,11 @@ class Asking:
         for text in ready.warnings:
             self._view.warning(text)
         if self._settings.require_citations:
-            from lctx.core.citing.gate import unsupported
+            from lctx.core.citing.gate import unproven
 
-            self._num_unsupported = unsupported(ready.answer, ready.citations)
+            # "Not found" is a valid answer, but nothing proves it: it does not pass a gate that asks for proof.
+            missing = unproven(ready.answer.text, ready.citations)
+            self._num_unsupported = len(missing) if ready.answer.text.strip() else 1
 
     def _told_end(self, failure: LctxError | None) -> None:
         ready = self.outcome.ready
