@@ -6,7 +6,10 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 PROGRAM = """
 import sys, xllamacpp
@@ -44,6 +47,8 @@ class LlamaServer:
 @contextmanager
 def serving(model: Path) -> Iterator[LlamaServer]:
     """A server of `model` that ends with the block."""
+    if find_spec("xllamacpp") is None:
+        pytest.skip("the embedded engine is not installed: pip install 'lctx[cpu]'")
     command = [sys.executable, "-c", PROGRAM, str(model)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -98,6 +98,15 @@ def test_long_and_short_texts_agree(gemma_gguf, gemma):
     assert fresh.count_batch([text * 30, text]) == [len(long), len(short)]
 
 
+def test_words_are_forgotten_when_they_are_many(gemma, monkeypatch):
+    """This test ensures that a library of documents does not fill the memory with its words, nor change an id."""
+    text = "".join(TEXTS.values())
+    expected = gemma.encode(text)
+    monkeypatch.setattr("lctx.core.tokens.sentencepiece._MAX_WORDS", 10)
+    assert gemma.encode_batch([text, text, "a b"]) == [expected, expected, gemma.encode("a b")]
+    assert len(gemma._vocabulary._ids) < 500
+
+
 def test_control_tokens_in_a_document_are_text(gemma, gemma_gguf):
     """This test ensures that no text ever encodes to a control token."""
     kinds = read_header(gemma_gguf).integers("tokenizer.ggml.token_type")

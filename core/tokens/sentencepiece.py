@@ -21,7 +21,7 @@ from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
 _NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
 _LONG_TEXT = 30_000  # characters from which a dict of the vocabulary (80 ms) is faster than its table
 _LONG_WORD = 24  # characters from which a word is looked at pair by pair, and not remembered
-_MAX_WORDS = 400_000
+_MAX_WORDS = 400_000  # remembered: about 100 MB
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -161,13 +161,13 @@ class _Vocabulary:
 
     def expect(self, num_characters: int) -> None:
         """Prepare for that much text."""
-        if len(self._ids) + len(self._plain_ids) > _MAX_WORDS:
-            self._forget()
         if num_characters > _LONG_TEXT and self._rank == self._table.rank:
             self._rank = self._table.ranks().get
 
     def ids(self, text: str) -> Iterable[Sequence[int]]:
         """The ids of each word of `text`, in order."""
+        if len(self._ids) + len(self._plain_ids) > _MAX_WORDS:
+            self._forget()
         if self._space_prefix or SPACE in text or (self._tag and re.search(self._tag, text)):
             return self._piecewise(text)
         words = re.findall(self._table.rules["word"], text.replace(" ", SPACE))
