@@ -214,7 +214,7 @@ class Asking:
         if self._settings.require_citations:
             from lctx.core.citing.gate import unproven
 
-            # "Not found" is a valid answer, but nothing proves it: it does not pass a gate that asks for proof.
+            # "Not found" is a valid answer, but nothing proves it: no gate that asks for proof lets it by.
             missing = unproven(ready.answer.text, ready.citations)
             self._num_unsupported = len(missing) if ready.answer.text.strip() else 1
 
