@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lctx.core.engine.cores import usable_cores
 from lctx.core.engine.locks import try_lock
 from lctx.core.engine.processes import KEY_VARIABLE
 from lctx.core.engine.state import (
@@ -49,16 +50,6 @@ _WINDOW_STEP = 256
 """llama.cpp rounds a window up to a multiple of this."""
 
 
-def default_threads() -> int:
-    """Threads that llama.cpp computes with: one less than the cores that this process may use.
-
-    llama.cpp's threads wait for each other in a busy loop. With as many threads as cores, any other work on
-    the machine takes a core from one of them and all stand still (docs/benchmarks/threads.md).
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(cores - 1, 1)
-
-
 def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> Any:
     """llama.cpp's parameters for one quiet server with one slot."""
     from xllamacpp import CommonParams
@@ -76,8 +67,12 @@ def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> A
     params.swa_full = True  # without it a sliding-window model cannot reuse a part of a prefix
     params.n_batch = params.n_ubatch = _BATCH
     params.sse_ping_interval = _PING_S
-    params.cpuparams.n_threads = arguments.threads or default_threads()
-    params.cpuparams_batch.n_threads = arguments.threads_batch or params.cpuparams.n_threads
+    # llama.cpp's threads wait for each other in a busy loop after every operation. Decode has thousands of
+    # tiny ones a second: with a thread on every core, any other work on the machine makes all stand still.
+    # Prefill has few and long ones, and gains from the last core: docs/benchmarks/threads.md.
+    cores = usable_cores()
+    params.cpuparams.n_threads = arguments.threads or max(cores - 1, 1)
+    params.cpuparams_batch.n_threads = arguments.threads_batch or cores
     params.cpuparams.poll = params.cpuparams_batch.poll = arguments.poll
     params.verbosity = _WARNINGS
     params.offline = True

@@ -28,12 +28,18 @@ from lctx.core.storage import directories
 BUSY = "while True: pass"
 HEAD = """# Threads of the embedded engine
 
-llama.cpp's threads wait for each other in a busy loop, layer by layer. With as many threads as cores, other work
-takes a core from one of them and all of them stand still. lctx therefore computes with one thread less than the
-cores that it may use, and with `poll` 0.
+llama.cpp's threads wait for each other in a busy loop after every operation. Decode has thousands of tiny ones a
+second: with a thread on every core, anything else that runs takes a core from one of them and all stand still.
+Prefill has few and long ones: beside other work it loses at most the half, alone it gains all of the last core.
 
-`{command}`, embedded model, {cores} cores ({cpu}), {prompt} tokens of prompt, {answer} of answer; tokens/s,
-median of {repeat} requests on a fresh server. "Busy" is the number of processes that run an endless loop beside it.
+lctx therefore decodes with one thread less than the cores that it may use and reads the prompt with all of them
+(`core/engine/llama_child.py`), without polling between requests. Physical cores count, and a container's quota.
+
+    {command}
+
+The embedded model on {cores} cores ({cpu}), {prompt} tokens of prompt, {answer} of answer; tokens/s as the client
+sees them, median of {repeat} on a fresh server. "Busy" processes run an endless loop meanwhile; the machine had
+other light work as well, so that rows of one kind differ by a third.
 
 | threads for decode | threads for prefill | poll | busy | prefill | decode |
 |---:|---:|---:|---:|---:|---:|"""
