@@ -20,7 +20,8 @@ from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
 
 _NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
 _LONG_TEXT = 30_000  # characters from which a dict of the vocabulary (80 ms) is faster than its table
-_LONG_WORD = 24  # characters from which a word is looked at pair by pair, and not remembered
+_REMEMBERED = 24  # characters up to which the ids of a word are remembered
+_WHOLE = 8  # characters up to which a word is not looked at pair by pair
 _MAX_WORDS = 400_000  # remembered: about 100 MB
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -129,7 +130,7 @@ class _WordIds(dict[str, Sequence[int]]):
 
     def __missing__(self, word: str) -> Sequence[int]:
         ids = self._work_out(word)
-        if len(word) <= _LONG_WORD:
+        if len(word) <= _REMEMBERED:
             self[word] = ids
         return ids
 
@@ -145,6 +146,7 @@ class _Vocabulary:
         self._space_prefix: bool = rules["space_prefix"]
         self._user_defined: Mapping[str, int] = rules["user_defined"]
         self._tag: str = rules["tag"]
+        self._parts: dict[str, Sequence[int]] = {}
         self._plain_ids = _WordIds(self._work_out)
         self._ids = _WordIds(self._work_out)
         self._forget()
@@ -155,6 +157,7 @@ class _Vocabulary:
         return frozenset(map("".join, zip(pairs[::2], pairs[1::2], strict=True)))
 
     def _forget(self) -> None:
+        self._parts.clear()
         self._plain_ids.clear()
         self._ids.clear()
         self._ids.update((text.replace(" ", SPACE), (one,)) for text, one in self._user_defined.items())
@@ -166,7 +169,7 @@ class _Vocabulary:
 
     def ids(self, text: str) -> Iterable[Sequence[int]]:
         """The ids of each word of `text`, in order."""
-        if len(self._ids) + len(self._plain_ids) > _MAX_WORDS:
+        if len(self._ids) + len(self._plain_ids) + len(self._parts) > _MAX_WORDS:
             self._forget()
         if self._space_prefix or SPACE in text or (self._tag and re.search(self._tag, text)):
             return self._piecewise(text)
@@ -185,7 +188,7 @@ class _Vocabulary:
                 yield from map(self._plain_ids.__getitem__, words)
 
     def _work_out(self, word: str) -> list[int]:
-        if len(word) <= _LONG_WORD:
+        if len(word) <= _WHOLE:
             return self._merged(word)
         ids: list[int] = []
         start = 0
@@ -193,11 +196,16 @@ class _Vocabulary:
             if word[at - 1 : at + 1] not in self._pairs:
                 ids.extend(self._part(word[start:at]))
                 start = at
-        ids.extend(self._part(word[start:]))
+        ids.extend(self._part(word[start:]) if start else self._merged(word))
         return ids
 
     def _part(self, word: str) -> Sequence[int]:
-        return self._plain_ids[word] if len(word) <= _LONG_WORD else self._merged(word)
+        """The ids of a word in which all pairs can be joined."""
+        if (ids := self._parts.get(word)) is None:
+            ids = self._merged(word)
+            if len(word) <= _REMEMBERED:
+                self._parts[word] = ids
+        return ids
 
     def _merged(self, word: str) -> list[int]:
         ids: list[int] = []
