@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tiny_model import write_tiny_model
 
 VLLM_READY_S = 240
 CONVERT = """
@@ -55,6 +56,14 @@ def gemma_gguf(request: pytest.FixtureRequest) -> Path:
     from lctx.core.models.embedded import assemble
 
     return assemble(request.config.cache.mkdir("models"))
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of nonsense that loads in no time, for tests of the engine's life."""
+    if find_spec("xllamacpp") is None:
+        pytest.skip("the embedded engine is not installed: pip install 'lctx[cpu]'")
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
 @pytest.fixture(scope="session")

@@ -73,12 +73,16 @@ class LlamaStart:
         self._waiting_for = ""
         try:
             self._files = ServerFiles(self._folder(runtime), server_id(self._model))
-            self._step()
-            self.warm = self._state is not None
         except LctxError as error:
             self.failure = error
         except OSError as error:
-            self.failure = EngineCrashedError(f"llama.cpp cannot be started: {error}")
+            self.failure = EngineCrashedError(
+                f"llama.cpp cannot be started: no directory for its files: {error.strerror or error}",
+                "make room, or set LCTX_HOME to a folder that can be written",
+            )
+        else:
+            self._advance()
+            self.warm = self._state is not None
 
     def _folder(self, runtime: Path) -> Path:
         folder, warning = usable_runtime(runtime)
@@ -95,10 +99,7 @@ class LlamaStart:
         """
         deadline = time.monotonic() + wait_s
         while self.failure is None and self._state is None:
-            try:
-                self._step()
-            except LctxError as error:
-                self.failure = error
+            self._advance()
             if self._state is None and self.failure is None:
                 if time.monotonic() >= deadline:
                     self.close()
@@ -117,6 +118,18 @@ class LlamaStart:
         if self._lease is not None:
             lease, self._lease = self._lease, None
             unlock(lease)
+
+    def _advance(self) -> None:
+        """Take a step; what it raises is kept for `ready`, because nobody waits for the engine before."""
+        try:
+            self._step()
+        except LctxError as error:
+            self.failure = error
+        except OSError as error:
+            self.failure = EngineCrashedError(
+                f"llama.cpp cannot be started: {(error.strerror or str(error)).lower()}",
+                f"make room in {self._files.folder}, or set LCTX_HOME to a folder that has it",
+            )
 
     def _step(self) -> None:
         if self._child is not None:
@@ -199,8 +212,9 @@ class LlamaStart:
         self._on_status(f"starting llama.cpp with {self._name}")
         from lctx.core.engine.processes import launch
 
-        arguments = [str(self._files.folder), self._files.id, str(self._model), str(self._window), self._name]
-        self._child = launch(self._files, lock, _CHILD, arguments)
+        files = self._files
+        arguments = [str(files.folder), files.id, str(self._model), str(self._window), self._name]
+        self._child = launch(files, lock, _CHILD, ["--", *arguments])
 
     def _wait_for(self, what: str) -> None:
         if what != self._waiting_for:

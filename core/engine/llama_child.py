@@ -143,12 +143,11 @@ def _stay(files: ServerFiles, state: ServerState, stopping: threading.Event) -> 
         if lease is None:
             if idle_from is not None:
                 idle_from = None
-                write_state(files, replace(state, idle_since=None))
+                _note_idle(files, state, None)
             continue
         if idle_from is None:
             idle_from = time.monotonic()
-            with suppress(OSError):
-                write_state(files, replace(state, idle_since=time.time()))
+            _note_idle(files, state, time.time())
         # Nobody can find a server whose state is gone: it would stay for nothing.
         if time.monotonic() - idle_from >= keep_alive(files) or not files.state.exists():
             return  # with the lease in hand: nobody can take it up any more
@@ -156,12 +155,19 @@ def _stay(files: ServerFiles, state: ServerState, stopping: threading.Event) -> 
         os.close(lease)
 
 
+def _note_idle(files: ServerFiles, state: ServerState, since: float | None) -> None:
+    with suppress(OSError):  # a full disk must not end a server: only `lctx ps` knows less
+        if files.state.exists():
+            write_state(files, replace(state, idle_since=since))
+
+
 def _failed(files: ServerFiles, state: ServerState, error: Exception) -> ServerState:
     """The state of a server that cannot be: why, in the most telling line of llama.cpp's log."""
     if isinstance(error, ImportError):
         return replace(state, phase=Phase.FAILED, error=str(error), error_code=EngineMissingError.code)
     if isinstance(error, ModelFileError):
-        return replace(state, phase=Phase.FAILED, error=error.message, error_code=ModelFileError.code)
+        why = error.message.removeprefix(f"{state.model}: ")
+        return replace(state, phase=Phase.FAILED, error=why, error_code=ModelFileError.code)
     lines = _log_lines(files)
     failing = [line.partition(" E ")[2].strip() for line in lines if " E " in line]
     why = re.sub(r"^(\w+: +)+(error loading model: )?", "", (failing or [str(error)])[0]).rstrip(".")

@@ -77,7 +77,10 @@ def measure(model: Path, row: tuple[int, int, int, int], asked: argparse.Namespa
         raise_keep_alive(files, 0)
         options = ["--threads", str(threads), "--threads-batch", str(batch), "--poll", str(poll)]
         launch(
-            files, lock, "lctx.core.engine.llama_child", [folder, "bench", str(model), "4096", "m", *options]
+            files,
+            lock,
+            "lctx.core.engine.llama_child",
+            [*options, "--", folder, "bench", str(model), "4096", "m"],
         )
         os.close(lock)
         while (state := read_state(files)) is None or state.phase is not Phase.READY:
