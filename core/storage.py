@@ -9,6 +9,7 @@ from pathlib import Path
 
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
+_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,22 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def local_secret() -> bytes:
+    """32 bytes that only this user knows, made at the first call and the same ever after.
+
+    Where they cannot be kept, they last for this process.
+    """
+    path = directories().state / "secret"
+    with suppress(OSError):
+        kept = path.read_bytes()
+        if len(kept) == _SECRET_BYTES:
+            return kept
+    made = os.urandom(_SECRET_BYTES)
+    with suppress(OSError):
+        write_atomically(path, made)
+    return made
 
 
 class ByteCache:

@@ -49,6 +49,10 @@ class ChunkIndex:
         hits = self._searcher.search(tantivy.Query.boolean_query(clauses), limit, count=False).hits
         return [(self._searcher.doc(address)["number"][0], score) for score, address in hits]
 
+    def num_holding(self, term: str) -> int:
+        """How many chunks hold `term`."""
+        return int(self._searcher.doc_freq(_FIELD, term))
+
     def holding(self, term: str) -> list[int]:
         """The numbers of all chunks that hold `term`, in no order."""
         hits = self._searcher.search(self._term(term), max(self._num_chunks, 1), count=False).hits

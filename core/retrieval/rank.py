@@ -1,21 +1,21 @@
 """Question x chunks -> the chunks worth reading, best first."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lctx.core.chunking.chunk import Chunk
-from lctx.core.retrieval.identity import identify
+from lctx.core.document import Document
+from lctx.core.retrieval.identity import Identity, identify
 from lctx.core.retrieval.index import ChunkIndex
 from lctx.core.retrieval.question import Query, understand
 from lctx.core.retrieval.terms import terms
 
-if TYPE_CHECKING:
-    from lctx.core.document import Document
-
 _IDENTITY_WEIGHT = 3.0
 """What one unit of identity is worth in BM25: enough to choose among files of one form, little beside a
 question's own words where the files differ anyway. Measured in docs/benchmarks/retrieval.md."""
+_DECISIVE = 1.3
+"""How much better than any other a document must answer to the question's names to be the one meant."""
 _DEPTH = 400
 
 
@@ -29,10 +29,25 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The chunks that hold any of the question's terms, best first, and the question as it was understood."""
+    """The chunks that hold any of the question's terms, best first, and the question as it was understood.
+
+    Attributes:
+        query: The question, understood.
+        best: Best first.
+        rarity: For each term of the query the inverse frequency of the chunks that hold it.
+        named: The one document that the question names, or None where it names none or several alike.
+    """
 
     query: Query
     best: tuple[Scored, ...]
+    rarity: dict[str, float]
+    named: Document | None = None
+
+    def covered(self, held: Collection[str]) -> float:
+        """The share of what is asked, 0 to 1, that stands among the terms `held`; rare ones weigh more."""
+        parts = {term: weight * self.rarity[term] for term, weight in self.query.weights.items()}
+        total = sum(parts.values())
+        return sum(part for term, part in parts.items() if term in held) / total if total else 0.0
 
 
 class Retriever:
@@ -68,4 +83,15 @@ class Retriever:
             for number, score in hits.items()
         ]
         scored.sort(key=lambda one: (-one.score, one.chunk.document.path, one.chunk.start))
-        return Ranking(query, tuple(scored))
+        total = len(self._chunks)
+        frequency = {term: self._index.num_holding(term) for term in query.weights}
+        rarity = {term: math.log(1 + (total - held + 0.5) / (held + 0.5)) for term, held in frequency.items()}
+        return Ranking(query, tuple(scored), rarity, self._named(identity))
+
+    def _named(self, identity: Identity) -> Document | None:
+        if not identity.terms:
+            return None
+        first, second = sorted(identity.scores, reverse=True)[:2]
+        if first < _DECISIVE * second:
+            return None
+        return self._documents[identity.scores.index(first)]

@@ -1,0 +1,47 @@
+"""Is the answer there at all? What can be seen of that before a model is asked."""
+
+from lctx.core.answering.inputs import Inputs
+from lctx.core.chunking.fields import label_and_value
+from lctx.core.retrieval.terms import terms
+
+LEAST_COVERED = 0.28
+"""Share of a question's terms, by rarity, that the best passage must hold (docs/benchmarks/abstention.md)."""
+_NAMED = 0.5
+"""Share of a question's terms that a label must hold to be the field that is asked for."""
+_OWN = 0.6
+"""Share of a label's own terms that the question must hold: "Visibility (RVR)" is not "visibility"."""
+_LOOKED_AT = 6
+
+
+def why_absent(inputs: Inputs) -> str | None:
+    """One line that says why the sources do not answer the question, or None where they may."""
+    ranking = inputs.ranking
+    if not ranking.query.weights and not ranking.best:
+        return "the question holds no word that could be looked up"
+    if not inputs.focused or not ranking.best:
+        return "no word of the question stands in the sources"
+    if (label := _blank_field(inputs)) is not None:
+        return f"the field “{label}” is blank"
+    best = max(
+        ranking.covered({*terms(scored.chunk.text), *terms(" ".join(scored.chunk.heading))})
+        for scored in ranking.best[:_LOOKED_AT]
+    )
+    if best < LEAST_COVERED:
+        return "no passage holds enough of what is asked"
+    return None
+
+
+def _blank_field(inputs: Inputs) -> str | None:
+    """The label of the field that is asked for, where it was left blank."""
+    asked = inputs.ranking.query.weights.keys()
+    best: tuple[float, str, str] | None = None
+    for sentence in inputs.focused[:_LOOKED_AT]:
+        field = label_and_value(sentence.text)
+        if field is None:
+            continue
+        label = set(terms(field[0]))
+        named = inputs.ranking.covered(label)
+        is_asked = named >= _NAMED and len(label & asked) >= _OWN * len(label)
+        if is_asked and (best is None or named > best[0]):
+            best = named, *field
+    return best[1] if best and not best[2] else None

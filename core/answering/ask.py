@@ -1,0 +1,86 @@
+"""The story of one question: plan, ask, check, account for what was read."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from lctx.core.answering.absence import why_absent
+from lctx.core.answering.answer import Answer, AnswerEvent, AnswerReady, PlanReady
+from lctx.core.answering.cited import answer_with_citations
+from lctx.core.answering.coverage import coverage_of_nothing
+from lctx.core.answering.inputs import AskSettings, Inputs
+from lctx.core.answering.intent import capability_needed
+from lctx.core.answering.lookup import NOT_FOUND, answer_lookup
+from lctx.core.answering.passages import show_passages
+from lctx.core.answering.plan_answer import plan_answer
+from lctx.core.document import Document
+from lctx.core.engine.protocol import Engine
+from lctx.core.errors import UsageError
+from lctx.core.models.profile import ModelProfile
+from lctx.core.planning.plan import ContextPlan
+from lctx.core.storage import ByteCache
+from lctx.core.tokens.tokenizer import Tokenizer
+
+__all__ = ["AskSettings", "answer_question", "plan_question"]
+
+
+def plan_question(
+    question: str | None,
+    documents: Sequence[Document],
+    *,
+    profile: ModelProfile,
+    tokenizer: Tokenizer,
+    cache: ByteCache,
+    settings: AskSettings,
+) -> ContextPlan:
+    """What would enter the window, what would stay out and why; no engine is needed.
+
+    Raises:
+        DoesNotFitError: The question, or `full` where it was asked for, does not fit.
+    """
+    return plan_answer(Inputs(question, documents, profile, tokenizer, cache, settings)).plan
+
+
+def answer_question(
+    question: str,
+    documents: Sequence[Document],
+    *,
+    profile: ModelProfile,
+    tokenizer: Tokenizer,
+    cache: ByteCache,
+    settings: AskSettings,
+    engine: Callable[[], Engine],
+) -> Iterator[AnswerEvent]:
+    """Answer `question` from `documents`, as a stream of events; the last is an `AnswerReady`.
+
+    Nothing reaches the engine before the plan stands, and nothing at all where the sources plainly hold no
+    answer, or where the model was not measured to answer such a question. Closing the iterator aborts the
+    request.
+
+    Args:
+        question: As the user wrote it.
+        documents: The sources, in order.
+        profile: Of the model that the engine serves.
+        tokenizer: That model's.
+        cache: Where counts are kept.
+        settings: What the user decided.
+        engine: Gives the engine, waiting for it where it still loads.
+
+    Raises:
+        UsageError: An empty question.
+        DoesNotFitError: See `plan_question`.
+        EngineError: The engine failed.
+    """
+    if not question.strip():
+        raise UsageError("the question is empty: there is nothing to look for", "ask something")
+    inputs = Inputs(question, documents, profile, tokenizer, cache, settings)
+    planned = plan_answer(inputs)
+    yield PlanReady(planned.plan)
+    needed = capability_needed(question)
+    if needed not in profile.capabilities:
+        yield show_passages(inputs, planned, needed)
+    elif not inputs.is_lookup_only:
+        yield from answer_with_citations(inputs, planned, engine())
+    elif (why := why_absent(inputs)) is not None:
+        coverage = coverage_of_nothing(planned.plan, f"no model was asked: {why}")
+        yield AnswerReady(Answer(NOT_FOUND, found=False, reason=why), (), coverage, None, None)
+    else:
+        yield from answer_lookup(inputs, planned, engine())

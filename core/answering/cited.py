@@ -1,0 +1,117 @@
+"""A capable model's answer: sentences as they stream, and the ids that it cites, checked at the end."""
+
+from collections.abc import Iterator, Sequence
+
+from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
+from lctx.core.answering.asking import Asked
+from lctx.core.answering.citations import citation_of, numbered
+from lctx.core.answering.coverage import coverage_of
+from lctx.core.answering.inputs import Inputs
+from lctx.core.answering.markers import MarkerFilter
+from lctx.core.answering.plan_answer import Planned
+from lctx.core.answering.pool import sentences_read
+from lctx.core.chunking.chunk import Chunk
+from lctx.core.chunking.sentences import sentences
+from lctx.core.citing.attribute import find_evidence
+from lctx.core.citing.citation import Attribution, Citation, Support
+from lctx.core.engine.events import FinishReason, TextDelta
+from lctx.core.engine.protocol import Engine, Sampling
+from lctx.core.errors import EngineError
+from lctx.core.retrieval.focus import Sentence
+
+_NOT_FOUND = "NOT FOUND"
+_CUT = "the answer was cut at --max-tokens"
+
+
+def answer_with_citations(inputs: Inputs, planned: Planned, engine: Engine) -> Iterator[AnswerEvent]:
+    """Ask the model, pass its text on as it comes, then tie each sentence to what it cited.
+
+    Raises:
+        EngineError: See `Asked.stream`.
+    """
+    asked, markers = Asked(), MarkerFilter()
+    sampling = Sampling(planned.plan.budget.answer, seed=inputs.settings.seed)
+    text = ""
+    for event in asked.stream(engine, planned, sampling):
+        if not isinstance(event, TextDelta):
+            yield event
+        elif more := markers.feed(event.text):
+            text += more
+            # "NOT FOUND" is a signal, not an answer: hold back what may still become it.
+            if not _NOT_FOUND.startswith(text.strip()[: len(_NOT_FOUND)]):
+                yield AnswerDelta(text[markers.passed_on :])
+                markers.passed_on = len(text)
+    text += markers.finish()
+    if asked.usage is None:
+        raise EngineError("the engine's answer has no end: the stream was closed", "ask again")
+    ready = _ready(inputs, planned, text, markers, asked)
+    if ready.answer.found and len(text) > markers.passed_on:
+        yield AnswerDelta(text[markers.passed_on :])
+    yield ready
+
+
+def _ready(inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter, asked: Asked) -> AnswerReady:
+    coverage = coverage_of(planned.plan)
+    if not text.strip() or text.strip().startswith(_NOT_FOUND):
+        why = "the model did not find it in what it read"
+        answer = Answer("Not found in the sources.", found=False, reason=why)
+        return AnswerReady(answer, (), coverage, asked.usage, asked.first_token_s)
+    citations, unknown = _cite(inputs, planned, text, markers)
+    warnings = (
+        [f"the model cited {len(unknown)} ids that it was not given: {', '.join(unknown)}"] if unknown else []
+    )
+    if asked.reason is FinishReason.LENGTH:
+        warnings.append(_CUT)
+    return AnswerReady(
+        Answer(text, found=True),
+        tuple(numbered(citations)),
+        coverage,
+        asked.usage,
+        asked.first_token_s,
+        tuple(warnings),
+    )
+
+
+def _cite(
+    inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter
+) -> tuple[list[Citation], list[str]]:
+    """A citation for each sentence: from the chunks it cites, else from all that was read."""
+    pool = sentences_read(inputs, planned)
+    read = {id(piece.chunk) for piece in planned.plan.included}
+    citations: list[Citation] = []
+    unknown: list[str] = []
+    weights = inputs.ranking.query.weights
+    spans = sentences(text)
+    for position, (start, end) in enumerate(spans):
+        until = spans[position + 1][0] if position + 1 < len(spans) else len(text) + 1
+        cited: list[Chunk] = []
+        for number in markers.between(start, until):
+            known = 0 < number <= len(inputs.chunks) and id(inputs.chunks[number - 1]) in read
+            if known:
+                cited.append(inputs.chunks[number - 1])
+            else:
+                unknown.append(f"S{number}")
+        citations += _citations_of(text[start:end], (start, end), cited, pool, weights)
+    return citations, unknown
+
+
+def _citations_of(
+    claim: str,
+    chars: tuple[int, int],
+    cited: Sequence[Chunk],
+    pool: Sequence[Sentence],
+    weights: dict[str, float],
+) -> list[Citation]:
+    found = []
+    for chunk in cited:
+        own = [sentence for sentence in pool if sentence.chunk is chunk]
+        if (evidence := find_evidence(claim, own, weights)) is not None:
+            found.append(citation_of(chars, evidence, Attribution.MODEL))
+    if any(citation.support is Support.SUPPORTED for citation in found):
+        return found
+    evidence = find_evidence(claim, pool, weights)
+    if evidence is not None and evidence.support is not Support.NONE:
+        best = citation_of(chars, evidence, Attribution.LCTX)
+        if all(best.location.chars != citation.location.chars for citation in found):
+            found.append(best)
+    return found

@@ -1,0 +1,36 @@
+"""A plan -> the receipt: every character of the sources, read or left out, with its tokens."""
+
+from collections.abc import Iterable
+
+from lctx.core.answering.answer import Coverage, CoverageRow
+from lctx.core.planning.plan import ContextPlan, Piece
+
+
+def coverage_of(plan: ContextPlan) -> Coverage:
+    """What the model read of a plan that was carried out."""
+    read = ((piece, None) for piece in plan.included)
+    omitted = ((omission.piece, omission.reason) for omission in plan.omitted)
+    return Coverage(plan.exact, _merged(read), _merged(omitted))
+
+
+def coverage_of_nothing(plan: ContextPlan, reason: str) -> Coverage:
+    """The receipt where no model was asked: all of the sources is left out, for one reason."""
+    pieces = [*plan.included, *(omission.piece for omission in plan.omitted)]
+    pieces.sort(key=lambda piece: (id(piece.chunk.document), piece.start))
+    order = {id(piece.chunk.document): position for position, piece in reversed(list(enumerate(pieces)))}
+    pieces.sort(key=lambda piece: (order[id(piece.chunk.document)], piece.start))
+    return Coverage(plan.exact, (), _merged((piece, reason) for piece in pieces))
+
+
+def _merged(pieces: Iterable[tuple[Piece, str | None]]) -> tuple[CoverageRow, ...]:
+    """One row for each stretch of one source that shares a reason."""
+    rows: list[CoverageRow] = []
+    for piece, reason in pieces:
+        path = piece.chunk.document.path
+        last = rows[-1] if rows else None
+        if last and (last.path, last.reason, last.chars[1]) == (path, reason, piece.start):
+            chars = (last.chars[0], piece.end)
+            rows[-1] = CoverageRow(path, chars, last.tokens + piece.num_tokens, reason)
+        else:
+            rows.append(CoverageRow(path, (piece.start, piece.end), piece.num_tokens, reason))
+    return tuple(rows)

@@ -1,0 +1,110 @@
+"""A small model's answer: a few words that must stand in what it read, or the passage itself.
+
+A model of this size copies well and invents easily. What it says is shown only where its words stand in a
+sentence that answers to the question; otherwise lctx quotes the best sentence and says so.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
+from lctx.core.answering.asking import Asked
+from lctx.core.answering.citations import citation_of, quote_of
+from lctx.core.answering.coverage import coverage_of
+from lctx.core.answering.inputs import Inputs
+from lctx.core.answering.plan_answer import Planned
+from lctx.core.answering.pool import sentences_read
+from lctx.core.chunking.fields import label_and_value
+from lctx.core.citing.attribute import Evidence, find_evidence
+from lctx.core.citing.citation import Attribution, Citation, Support
+from lctx.core.engine.events import TextDelta
+from lctx.core.engine.protocol import Engine, Sampling
+from lctx.core.errors import EngineError
+from lctx.core.models.profile import PromptStyle
+from lctx.core.retrieval.focus import Sentence
+
+NOT_FOUND = "Not found in the sources."
+_LEAST_SHARE = 0.6
+"""A sentence that answers less well than this share of the best one is not where the answer stands."""
+_MOST_WORDS = 40
+_QUOTED = "the model's own words stand in no source: the passage that answers best is quoted instead"
+
+
+def answer_lookup(inputs: Inputs, planned: Planned, engine: Engine) -> Iterator[AnswerEvent]:
+    """Ask the model, and hold its answer to what it read.
+
+    Raises:
+        EngineError: See `Asked.stream`.
+    """
+    asked = Asked()
+    text = ""
+    for event in asked.stream(engine, planned, _sampling(inputs, planned)):
+        if isinstance(event, TextDelta):
+            text += event.text
+        else:
+            yield event
+    if asked.usage is None:
+        raise EngineError("the engine's answer has no end: the stream was closed", "ask again")
+    pool = sentences_read(inputs, planned)
+    answer, citations, warnings = _held_to(_tidy(text), pool, inputs)
+    if answer.text:
+        yield AnswerDelta(answer.text)
+    yield AnswerReady(
+        answer, citations, coverage_of(planned.plan), asked.usage, asked.first_token_s, warnings
+    )
+
+
+def _sampling(inputs: Inputs, planned: Planned) -> Sampling:
+    stop = ("\n",) if inputs.profile.style is PromptStyle.COMPLETION else ("\n\n",)
+    return Sampling(planned.plan.budget.answer, seed=inputs.settings.seed, stop=stop)
+
+
+def _tidy(text: str) -> str:
+    """One line, without the marks that a chat model puts around a short answer."""
+    return " ".join(text.split()).strip(" *`\"'")
+
+
+def _held_to(
+    text: str, pool: Sequence[Sentence], inputs: Inputs
+) -> tuple[Answer, tuple[Citation, ...], tuple[str, ...]]:
+    if text.upper().rstrip(".").startswith("NOT FOUND"):
+        return Answer(NOT_FOUND, found=False, reason="the model did not find it in what it read"), (), ()
+    best = _best_sentence(pool)
+    evidence = find_evidence(text, pool, inputs.ranking.query.weights) if text else None
+    if evidence is not None and _is_the_place(evidence, best):
+        citation = citation_of((0, len(text)), evidence, Attribution.LCTX)
+        return Answer(text, found=True), (_marked(citation),), ()
+    if best is None:
+        return Answer(NOT_FOUND, found=False, reason="no sentence that was read answers the question"), (), ()
+    quoted = _quotable(best)
+    citation = quote_of(best, (0, len(quoted)), Support.SUPPORTED, Attribution.LCTX)
+    return Answer(quoted, found=True), (_marked(citation),), (_QUOTED,)
+
+
+def _is_the_place(evidence: Evidence, best: Sentence | None) -> bool:
+    """Whether the evidence is sound, and stands where the question points."""
+    if evidence.support is not Support.SUPPORTED:
+        return False
+    return best is None or evidence.sentence.score >= _LEAST_SHARE * best.score
+
+
+def _best_sentence(pool: Sequence[Sentence]) -> Sentence | None:
+    """The sentence that answers best to the question, passing over labels that nothing follows."""
+    ranked = sorted(pool, key=lambda sentence: -sentence.score)
+    return next((one for one in ranked if one.score > 0 and not _says_nothing(one.text)), None)
+
+
+def _says_nothing(text: str) -> bool:
+    field = label_and_value(text)
+    return field is not None and not field[1]
+
+
+def _quotable(sentence: Sentence) -> str:
+    """The sentence in one line; of a long one its beginning."""
+    words = sentence.text.replace("\ufffe", "").split()
+    return " ".join(words[:_MOST_WORDS]) + (" …" if len(words) > _MOST_WORDS else "")
+
+
+def _marked(citation: Citation) -> Citation:
+    from dataclasses import replace
+
+    return replace(citation, marker=1)

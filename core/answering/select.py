@@ -1,0 +1,165 @@
+"""What each strategy lets the model read, and what stays out: every character is in one of the two."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lctx.core.answering.inputs import Inputs
+from lctx.core.answering.layout import Layout, Passage
+from lctx.core.chunking.chunk import Chunk
+from lctx.core.planning.plan import Omission, Piece
+from lctx.core.retrieval.focus import LINE_KINDS, Sentence, sentences_of
+
+SENTENCE_TOKENS = 280
+"""What a small model reads: more makes it slower and no better (docs/benchmarks/ntsb.md)."""
+CHUNK_TOKENS = 3_000
+"""What a capable model reads of the best chunks: the answer stands there, and each token costs prefill."""
+_LOW = "ranks below what fits the budget"
+_UNRELATED = "shares no word with the question"
+_BESIDE = "its neighbours rank higher, and it does not fit beside them"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is read, in prompt order, and what is not, in document order."""
+
+    passages: tuple[Passage, ...]
+    omitted: tuple[Omission, ...]
+
+
+def select_all(inputs: Inputs) -> Selection:
+    """Every chunk, for `full`."""
+    return Selection(tuple(_whole(inputs, number) for number in range(len(inputs.chunks))), ())
+
+
+def select_nothing(inputs: Inputs, reason: str) -> Selection:
+    """No chunk: each is left out for one reason."""
+    return Selection((), tuple(_left_out(inputs, number, reason) for number in range(len(inputs.chunks))))
+
+
+def select_best(inputs: Inputs, layout: Layout, room: int) -> Selection:
+    """The best of the sources that `room` tokens hold, in document order, for `retrieve`.
+
+    Args:
+        inputs: The question and its sources.
+        layout: What a passage costs beside its text.
+        room: Tokens for passages with their labels.
+    """
+    if inputs.is_lookup_only:
+        return _select_sentences(inputs, layout, min(room, inputs.settings.budget or SENTENCE_TOKENS))
+    return _select_chunks(inputs, layout, min(room, inputs.settings.budget or CHUNK_TOKENS))
+
+
+def _whole(inputs: Inputs, number: int) -> Passage:
+    chunk = inputs.chunks[number]
+    label = "" if inputs.is_lookup_only else chunk_label(number, chunk)
+    return Passage(Piece(chunk, chunk.start, chunk.end, inputs.counts[number]), chunk.text, label)
+
+
+def chunk_label(number: int, chunk: Chunk) -> str:
+    """The id under which a model cites a chunk, with the file's name and what stands above it."""
+    place = " › ".join((chunk.document.path, *chunk.heading))
+    return f"[S{number + 1}] {place}\n"
+
+
+def _left_out(inputs: Inputs, number: int, reason: str) -> Omission:
+    chunk = inputs.chunks[number]
+    return Omission(Piece(chunk, chunk.start, chunk.end, inputs.counts[number]), reason)
+
+
+def _select_chunks(inputs: Inputs, layout: Layout, room: int) -> Selection:
+    """Whole chunks, best first, each with the neighbours that still fit."""
+    numbers = {id(chunk): number for number, chunk in enumerate(inputs.chunks)}
+    ranked = [numbers[id(scored.chunk)] for scored in inputs.ranking.best]
+    taken: set[int] = set()
+    left = room
+
+    def take(number: int) -> None:
+        nonlocal left
+        cost = inputs.counts[number] + layout.label_tokens(chunk_label(number, inputs.chunks[number]))
+        if number not in taken and cost <= left:
+            taken.add(number)
+            left -= cost
+
+    best_few = ranked[: max(len(ranked) // 4, 3)]
+    for number in best_few:
+        take(number)
+        for beside in (number + 1, number - 1):
+            if 0 <= beside < len(inputs.chunks) and _same_document(inputs, number, beside):
+                take(beside)
+    for number in ranked:
+        take(number)
+    related = set(ranked)
+    omitted = [
+        _left_out(inputs, number, _LOW if number in related else _UNRELATED)
+        for number in range(len(inputs.chunks))
+        if number not in taken
+    ]
+    return Selection(tuple(_whole(inputs, number) for number in sorted(taken)), tuple(omitted))
+
+
+def _same_document(inputs: Inputs, one: int, other: int) -> bool:
+    return inputs.chunks[one].document is inputs.chunks[other].document
+
+
+def _select_sentences(inputs: Inputs, layout: Layout, room: int) -> Selection:
+    """Single sentences, best first, each with the two beside it, a line each."""
+    taken: dict[int, dict[int, Passage]] = {}
+    left = room
+    for sentence in _with_neighbours(inputs.focused):
+        kept = taken.setdefault(id(sentence.chunk), {})
+        if sentence.start in kept:
+            continue
+        text = _one_line(sentence)
+        num_tokens = len(inputs.tokenizer.encode(text))
+        cost = num_tokens + layout.label_tokens("")
+        if cost > left:
+            break
+        left -= cost
+        piece = Piece(sentence.chunk, sentence.start, sentence.end, num_tokens)
+        kept[sentence.start] = Passage(piece, text)
+    passages: list[Passage] = []
+    omitted: list[Omission] = []
+    related = {id(scored.chunk) for scored in inputs.ranking.best}
+    for number, chunk in enumerate(inputs.chunks):
+        kept = taken.get(id(chunk), {})
+        if not kept:
+            omitted.append(_left_out(inputs, number, _LOW if id(chunk) in related else _UNRELATED))
+            continue
+        in_order = [kept[start] for start in sorted(kept)]
+        passages += in_order
+        omitted += _gaps(inputs, chunk, [passage.piece for passage in in_order])
+    return Selection(tuple(passages), tuple(omitted))
+
+
+def _with_neighbours(focused: Sequence[Sentence]) -> Iterator[Sentence]:
+    """Each sentence, then the one after it and the one before."""
+    beside: dict[int, list[Sentence]] = {}
+    for sentence in focused:
+        around = beside.setdefault(id(sentence.chunk), sentences_of(sentence.chunk))
+        position = next(index for index, one in enumerate(around) if one.start == sentence.start)
+        for index in (position, position + 1, position - 1):
+            if 0 <= index < len(around):
+                yield around[index]
+
+
+def _one_line(sentence: Sentence) -> str:
+    if sentence.chunk.document.kind in LINE_KINDS:
+        return sentence.text.rstrip()
+    return " ".join(sentence.text.replace("\ufffe", "").split())
+
+
+def _gaps(inputs: Inputs, chunk: Chunk, pieces: Iterable[Piece]) -> list[Omission]:
+    """What is left of a chunk between the pieces that are read."""
+    gaps: list[tuple[int, int]] = []
+    position = chunk.start
+    for piece in pieces:
+        if piece.start > position:
+            gaps.append((position, piece.start))
+        position = piece.end
+    if chunk.end > position:
+        gaps.append((position, chunk.end))
+    counts = inputs.tokenizer.count_batch([chunk.document.text[start:end] for start, end in gaps])
+    return [
+        Omission(Piece(chunk, start, end, count), _BESIDE)
+        for (start, end), count in zip(gaps, counts, strict=True)
+    ]
