@@ -33,8 +33,8 @@ def show_passages(inputs: Inputs, planned: Planned, needed: Capability) -> Answe
         lines.append(line)
         position += len(line) + 1
     why = (
-        f"{inputs.profile.name} was not measured to {_DOING[needed]}; an instruction-tuned model of 3 billion "
-        "parameters or more could answer (--model FILE.gguf, or --engine vllm --endpoint ADDRESS)"
+        f"{inputs.profile.name} was not measured to {_DOING[needed]}; an instruction-tuned model of 3 "
+        "billion parameters or more could answer (--model FILE.gguf, or --engine vllm --endpoint ADDRESS)"
     )
     return AnswerReady(
         Answer("\n".join(lines), found=None, reason=why),

@@ -16,6 +16,9 @@ e.g i.e approx dept est gen gov hon rev sen rep u.s u.k jan feb mar apr jun jul 
 dec
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
+_HYPHEN = "\ufffe"
+"""pdfium's mark of a word that goes on in the next line: in the text both lines are one."""
+_LETTER = re.compile(r"[^\W\d_]")
 _LABEL = re.compile(r"(?:^|\s)[A-Z][\w/&()' -]{1,40}:(?:\s|$)")
 _BULLET = re.compile(r"\s*(?:[-*•·▪◦‣|#>]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 _CLOSED = re.compile(r"[.!?:;。！？][\"'”’)\]]*\s*$")
@@ -51,18 +54,21 @@ def _paragraphs(text: str, *, by_line: bool) -> list[tuple[int, int]]:
     lines = [(match.start(), match.end()) for match in _LINE.finditer(text) if match.end() > match.start()]
     if by_line or not lines:
         return lines
-    width = sorted(end - start for start, end in lines)[int(len(lines) * 0.9)]
+    printed = [len(part) for start, end in lines for part in text[start:end].split(_HYPHEN)]
+    width = sorted(printed)[int(len(printed) * 0.9)]
     runs: list[tuple[int, int]] = []
     joined = False
     for start, end in lines:
         line = text[start:end].strip()
-        if joined and line and not _BULLET.match(text, start, end) and not _LABEL.search(line):
+        # A line without a letter is a page's number, or a rule: nothing reads on into it or out of it.
+        has_words = _LETTER.search(line) is not None
+        if joined and has_words and not _BULLET.match(text, start, end) and not _LABEL.search(line):
             runs[-1] = (runs[-1][0], end)
         elif line:
             runs.append((start, end))
-        is_full = end - start >= 0.6 * width
-        joined = bool(line) and is_full and not _LABEL.search(line) and not _CLOSED.search(line)
-        if joined is False and line and is_full and line.endswith(".") and runs[-1][0] != start:
+        is_full = len(text[start:end].rpartition(_HYPHEN)[2]) >= 0.6 * width
+        joined = has_words and is_full and not _LABEL.search(line) and not _CLOSED.search(line)
+        if joined is False and has_words and is_full and line.endswith(".") and runs[-1][0] != start:
             joined = True  # running prose: the sentence ended where the line did, the paragraph goes on
     return runs
 
