@@ -1,8 +1,13 @@
 """A citation's place and verdict in words, the same in every format that people read."""
 
+from collections.abc import Iterable, Sequence
+
 from lctx.cli.clean import one_line
 from lctx.core.citing.citation import Citation, Status, Support
 from lctx.core.document import Location
+
+_STATUS = {Status.MISATTRIBUTED: "misattributed, re-pointed"}
+_SUPPORT = {Support.NONE: "no support"}
 
 
 def place_of(citation: Citation) -> str:
@@ -33,13 +38,19 @@ def place_parts(location: Location) -> list[str]:
     return parts
 
 
-def verdict_of(citation: Citation) -> str:
-    """What checking gave: `verified; supported`."""
-    status = citation.status.value
-    if citation.status is Status.MISATTRIBUTED:
-        status = "misattributed, re-pointed"
-    support = "no support" if citation.support is Support.NONE else citation.support.value
-    return f"{status}; {support}"
+def one_a_marker(citations: Iterable[Citation]) -> list[list[Citation]]:
+    """The citations by their number: one place that stands for several sentences is listed once."""
+    groups: dict[tuple[int, str], list[Citation]] = {}
+    for citation in sorted(citations, key=lambda one: one.marker):
+        groups.setdefault((citation.marker, citation.quote), []).append(citation)
+    return list(groups.values())
+
+
+def verdict_of(citations: Sequence[Citation]) -> str:
+    """What checking one place gave: `verified; supported`; for two sentences `verified; supported, weak`."""
+    statuses = dict.fromkeys(_STATUS.get(one.status, one.status.value) for one in citations)
+    supports = dict.fromkeys(_SUPPORT.get(one.support, one.support.value) for one in citations)
+    return f"{', '.join(statuses)}; {', '.join(supports)}"
 
 
 def _range(one: str, many: str, numbers: tuple[int, int]) -> str:

@@ -6,7 +6,7 @@ from lctx.cli.clean import displayable, one_line
 from lctx.cli.marks import marked_text
 from lctx.cli.outcome import Outcome
 from lctx.cli.output import Sink
-from lctx.cli.places import place_of, verdict_of
+from lctx.cli.places import one_a_marker, place_of, verdict_of
 from lctx.core.answering.answer import Answer, AnswerReady
 from lctx.core.engine.events import PrefillProgress
 from lctx.core.planning.plan import ContextPlan
@@ -19,8 +19,9 @@ def text_of(ready: AnswerReady, *, cite: bool = True) -> str:
     parts = [_body(ready, "[{}]", cite=cite), *_notices(ready.answer)]
     if cite and ready.citations:
         rows = [
-            f'[{one.marker}] {place_of(one)}: "{one_line(one.quote)}" ({verdict_of(one)})'
-            for one in ready.citations
+            f'[{one.marker}] {place_of(one)}: "{one_line(one.quote)}" ({verdict_of(group)})'
+            for group in one_a_marker(ready.citations)
+            for one in group[:1]
         ]
         parts.append("\n".join(["Sources:", *rows]))
     return "\n\n".join(parts) + "\n"
@@ -31,8 +32,10 @@ def markdown_of(ready: AnswerReady, *, cite: bool = True) -> str:
     parts = [_body(ready, "[^{}]", cite=cite), *(f"> {text}" for text in _notices(ready.answer))]
     if cite and ready.citations:
         rows = [
-            f"[^{one.marker}]: {escaped(place_of(one))}: “{escaped(one_line(one.quote))}” ({verdict_of(one)})"
-            for one in ready.citations
+            f"[^{one.marker}]: {escaped(place_of(one))}: "
+            f"“{escaped(one_line(one.quote))}” ({verdict_of(group)})"
+            for group in one_a_marker(ready.citations)
+            for one in group[:1]
         ]
         parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"

@@ -5,6 +5,7 @@ definitions, images and HTML make text vanish.
 """
 
 import sys
+from collections.abc import Sequence
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from lctx.cli.clean import displayable, one_line
 from lctx.cli.marks import marked_text
 from lctx.cli.notes import Notes
 from lctx.cli.outcome import Outcome
-from lctx.cli.places import place_of, verdict_of
+from lctx.cli.places import one_a_marker, place_of, verdict_of
 from lctx.cli.plain import notice_of
 from lctx.core.answering.answer import AnswerReady
 from lctx.core.citing.citation import Citation, Status, Support
@@ -138,25 +139,26 @@ def answer_parts(ready: AnswerReady, *, cite: bool) -> "list[Markdown | Text | P
     return parts
 
 
-def sources_panel(citations: tuple[Citation, ...]) -> "Panel":
+def sources_panel(citations: Sequence[Citation]) -> "Panel":
     """The sources: number and place, the quote, what checking it gave."""
     from rich.panel import Panel
     from rich.text import Text
 
     rows = Text()
-    for citation in citations:
+    for group in one_a_marker(citations):
+        citation = group[0]
         if rows:
             rows.append("\n")
         rows.append(f"[{citation.marker}] {place_of(citation)}\n", style="bold")
         rows.append(f"“{one_line(citation.quote)}”\n")
-        rows.append(verdict_of(citation), style=_style_of(citation))
+        rows.append(verdict_of(group), style=_style_of(group))
     return Panel(rows, title=Text("Sources"), title_align="left", padding=(0, 1))
 
 
-def _style_of(citation: Citation) -> str:
-    if citation.status is Status.UNVERIFIED or citation.support is Support.NONE:
+def _style_of(group: Sequence[Citation]) -> str:
+    if any(one.status is Status.UNVERIFIED or one.support is Support.NONE for one in group):
         return "red"
-    if citation.status is Status.VERIFIED and citation.support is Support.SUPPORTED:
+    if all(one.status is Status.VERIFIED and one.support is Support.SUPPORTED for one in group):
         return "green"
     return "yellow"
 

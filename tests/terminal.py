@@ -1,5 +1,6 @@
 """A real terminal for tests: tmux draws what a person would see."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,15 +17,16 @@ class Terminal:
 
     def __init__(self, columns: int, lines: int, environment: Mapping[str, str], folder: Path) -> None:
         self._socket = f"lctx-test-{uuid.uuid4().hex[:12]}"
-        self._folder = folder
+        self.folder = folder
         self._environment = dict(environment)
+        self._num_runs = 0
         self._start(columns, lines)
 
     def _start(self, columns: int, lines: int) -> None:
         # A shell without anybody's settings; a prompt that is easy to wait for.
         shell = "env PS1='ready> ' /bin/sh"
         size = ["-x", str(columns), "-y", str(lines)]
-        self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-c", str(self._folder), shell)
+        self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-c", str(self.folder), shell)
         self._tmux("set-option", "-g", "history-limit", "5000")
         self.wait_for("ready>")
 
@@ -37,10 +39,12 @@ class Terminal:
         return done.stdout
 
     def run(self, *arguments: str | Path) -> None:
-        """Type a command and press Enter; its exit code is shown behind it as `code=0`."""
-        line = f"{shlex.join(map(str, arguments))}; echo code=$?"
-        self._tmux("send-keys", "-l", line)
-        self._tmux("send-keys", "Enter")
+        """Run a command from a script, so that no long line wraps; its exit code is shown as `code=0`."""
+        self._num_runs += 1
+        script = self.folder / f"run{self._num_runs}"
+        script.write_text(f"{shlex.join(map(str, arguments))}; echo code=$?\n", "utf-8")
+        self.type(f". ./{script.name}")
+        self.press("Enter")
 
     def press(self, key: str) -> None:
         """Press one key, named as tmux names it: `C-c`."""
@@ -80,8 +84,8 @@ def require_tmux() -> None:
 
 
 def output_of(screen: str) -> str:
-    """What stands between the last typed command and its exit code."""
-    return screen.rpartition("echo code=$?")[2].partition("code=")[0]
+    """What stands between the last command and its exit code, or the end."""
+    return re.split(r"ready> \. \./run\d+\n", screen)[-1].partition("code=")[0]
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:

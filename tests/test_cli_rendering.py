@@ -110,6 +110,18 @@ def test_several_numbers_share_a_sentence():
     assert marked_text(answer.answer, answer.citations) == "Alpha is one. [1][2]"
 
 
+def test_one_place_for_two_sentences_is_listed_once():
+    """This test ensures that a number that stands twice in the text has one row, with all that was found of it."""
+    again = citation((14, 32), support=Support.WEAK)
+    answer = ready("Alpha is one. It was always one.", citation((0, 13)), again)
+    text = text_of(answer)
+    assert text.startswith("Alpha is one. [1] It was always one. [1]\n")
+    assert text.count("notes.txt line 1") == 1
+    assert text.endswith("(verified; supported, weak)\n")
+    assert markdown_of(answer).count("[^1]: ") == 1
+    assert printed(answer_parts(answer, cite=True), 100).count("notes.txt line 1") == 1
+
+
 def test_a_mark_does_not_open_a_code_fence():
     """This test ensures that a number behind a code block stands on its own line."""
     text = "```\nx = 1\n```"
