@@ -4,7 +4,7 @@ from lctx.core.answering.inputs import Inputs
 from lctx.core.chunking.fields import label_and_value
 from lctx.core.retrieval.terms import terms
 
-LEAST_COVERED = 0.28
+LEAST_COVERED = 0.36
 """Share of a question's terms, by rarity, that the best passage must hold (docs/benchmarks/abstention.md)."""
 _NAMED = 0.5
 """Share of a question's terms that a label must hold to be the field that is asked for."""

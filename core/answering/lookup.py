@@ -21,11 +21,14 @@ from lctx.core.engine.protocol import Engine, Sampling
 from lctx.core.errors import EngineError
 from lctx.core.models.profile import PromptStyle
 from lctx.core.retrieval.focus import Sentence
+from lctx.core.retrieval.terms import terms
 
 NOT_FOUND = "Not found in the sources."
 _LEAST_SHARE = 0.6
 """A sentence that answers less well than this share of the best one is not where the answer stands."""
+_LEAST_SHARE_OF_FIELD = 0.9
 _MOST_WORDS = 40
+_MOST_VALUE_WORDS = 12
 _QUOTED = "the model's own words stand in no source: the passage that answers best is quoted instead"
 
 
@@ -70,7 +73,8 @@ def _held_to(
         return Answer(NOT_FOUND, found=False, reason="the model did not find it in what it read"), (), ()
     best = _best_sentence(pool)
     evidence = find_evidence(text, pool, inputs.ranking.query.weights) if text else None
-    if evidence is not None and _is_the_place(evidence, best):
+    if evidence is not None and _is_the_place(evidence, best) and _adds_something(text, inputs):
+        text = _whole_value(text, evidence.sentence, inputs.question or "")
         citation = citation_of((0, len(text)), evidence, Attribution.LCTX)
         return Answer(text, found=True), (_marked(citation),), ()
     if best is None:
@@ -84,7 +88,25 @@ def _is_the_place(evidence: Evidence, best: Sentence | None) -> bool:
     """Whether the evidence is sound, and stands where the question points."""
     if evidence.support is not Support.SUPPORTED:
         return False
-    return best is None or evidence.sentence.score >= _LEAST_SHARE * best.score
+    if best is None:
+        return True
+    # A form says one thing a field: words from any other field answer another question.
+    share = _LEAST_SHARE_OF_FIELD if label_and_value(best.text) else _LEAST_SHARE
+    return evidence.sentence.score >= share * best.score
+
+
+def _adds_something(text: str, inputs: Inputs) -> bool:
+    """Whether the answer says more than the question did."""
+    return not set(terms(text)) <= set(terms(inputs.question or "")) or not terms(text)
+
+
+def _whole_value(text: str, sentence: Sentence, question: str) -> str:
+    """The whole value of a field, where the question asks for two things and the model gave one."""
+    field = label_and_value(sentence.text)
+    if field is None or " and " not in question or len(field[1].split()) > _MOST_VALUE_WORDS:
+        return text
+    value = " ".join(field[1].split())
+    return value if text in value else text
 
 
 def _best_sentence(pool: Sequence[Sentence]) -> Sentence | None:

@@ -16,6 +16,8 @@ _IDENTITY_WEIGHT = 3.0
 question's own words where the files differ anyway. Measured in docs/benchmarks/retrieval.md."""
 _DECISIVE = 1.3
 """How much better than any other a document must answer to the question's names to be the one meant."""
+_UNHEARD_SHARE = 0.6
+"""What a word that stands in no source weighs: it may be the questioner's own for what is said otherwise."""
 _DEPTH = 400
 
 
@@ -85,7 +87,10 @@ class Retriever:
         scored.sort(key=lambda one: (-one.score, one.chunk.document.path, one.chunk.start))
         total = len(self._chunks)
         frequency = {term: self._index.num_holding(term) for term in query.weights}
-        rarity = {term: math.log(1 + (total - held + 0.5) / (held + 0.5)) for term, held in frequency.items()}
+        rarity = {
+            term: math.log(1 + (total - held + 0.5) / (held + 0.5)) * (1.0 if held else _UNHEARD_SHARE)
+            for term, held in frequency.items()
+        }
         return Ranking(query, tuple(scored), rarity, self._named(identity))
 
     def _named(self, identity: Identity) -> Document | None:
