@@ -30,7 +30,7 @@ HEAD = """# Threads of the embedded engine
 
 llama.cpp's threads wait for each other in a busy loop after every operation. Decode has thousands of tiny ones a
 second: with a thread on every core, anything else that runs takes a core from one of them and all stand still.
-Prefill has few and long ones: beside other work it loses at most the half, alone it gains all of the last core.
+Prefill has few and long ones: beside other work it loses about half, alone it gains most of the last core.
 
 lctx therefore decodes with one thread less than the cores that it may use and reads the prompt with all of them
 (`core/engine/llama_child.py`), without polling between requests. Physical cores count, and a container's quota.
