@@ -41,7 +41,8 @@ def sentences(text: str, *, by_line: bool = False) -> list[tuple[int, int]]:
     for start, end in _paragraphs(text, by_line=by_line):
         begin = start
         for match in () if by_line else _SENTENCE_END.finditer(text, start, end):
-            if _is_abbreviation(text[max(begin, match.start() - 12) : match.start() + 1]):
+            tail = text[max(begin, match.start() - 12) : match.start() + 1]
+            if _is_abbreviation(tail, text[match.end() : match.end() + 1]):
                 continue
             found.append((begin, match.end()))
             begin = match.end()
@@ -73,11 +74,13 @@ def _paragraphs(text: str, *, by_line: bool) -> list[tuple[int, int]]:
     return runs
 
 
-def _is_abbreviation(tail: str) -> bool:
+def _is_abbreviation(tail: str, following: str) -> bool:
     word = _LAST_WORD.search(tail)
     if word is None:
         return False
     last = word.group(1)
+    if last.lower() == "no":  # "No. 7" is a number, "the answer is no." an answer
+        return following.isdigit()
     return last.lower() in _ABBREVIATIONS or (len(last) == 1 and last.isupper())
 
 
