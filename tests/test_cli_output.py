@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -19,6 +20,7 @@ from lctx.cli.plain import PlainView
 from lctx.core.answering.wire import TimingsPart, json_schema
 from lctx.core.engine.events import PrefillProgress
 from lctx.core.errors import EngineCrashedError, ExitCode, InterruptError, MissingSourceError, UsageError
+from lctx.core.planning.plan import StrategyEstimate
 
 
 class Memory:
@@ -210,9 +212,15 @@ def test_plain_text_keeps_what_had_arrived():
 
 def test_odd_file_names_reach_json_visibly():
     """This test ensures that a path that is no UTF-8 neither breaks the JSON nor vanishes."""
-    source = document(path=os.fsdecode(b"caf\xe9.txt"))
+    odd = os.fsdecode(b"caf\xe9.txt")
     outcome = answered()
-    outcome.ready = ready("Alpha is one.", citation((0, 13), source=source))
+    outcome.ready = ready("Alpha is one.", citation((0, 13), source=document(path=odd)), reason=odd)
+    outcome.model = outcome.engine = outcome.question = odd
+    outcome.plan = replace(plan(), why=odd, estimates=(StrategyEstimate("full", False, 1, odd),))
+    outcome.warnings.append(odd)
     sink = Memory()
     JsonView(sink).finish(outcome)
     assert json.loads(sink.text)["citations"][0]["path"] == "caf\\udce9.txt"
+    failure = failed(UsageError(odd, odd))
+    failure.model = failure.engine = failure.partial = odd
+    JsonView(Memory()).finish(failure)

@@ -205,14 +205,14 @@ def record_of(
         schema_version=SCHEMA_VERSION,
         question=utf8(question),
         answer=AnswerPart(
-            utf8(ready.answer.text), ready.answer.found, ready.answer.reason, list(unsupported)
+            utf8(ready.answer.text), ready.answer.found, _utf8(ready.answer.reason), list(unsupported)
         ),
         error=None,
         citations=[citation_part(citation) for citation in ready.citations],
         coverage=coverage_part(ready.coverage, unreadable),
         plan=plan_part(plan) if plan else None,
-        model=model,
-        engine=engine,
+        model=utf8(model),
+        engine=utf8(engine),
         usage=usage_part(ready.usage),
         timings=timings,
         warnings=[utf8(text) for text in dict.fromkeys((*warnings, *ready.warnings))],
@@ -235,19 +235,19 @@ def failed_record(
     """The contract's object of a question that has no answer; what was known by then is kept."""
     return AnswerRecord(
         schema_version=SCHEMA_VERSION,
-        question=utf8(question) if question is not None else None,
+        question=_utf8(question),
         answer=None,
         error=ErrorPart(
             error.code,
             utf8(error.message),
-            utf8(error.hint) if error.hint else None,
-            utf8(partial) if partial else None,
+            _utf8(error.hint),
+            _utf8(partial or None),
         ),
         citations=[],
         coverage=None,
         plan=plan_part(plan) if plan else None,
-        model=model,
-        engine=engine,
+        model=_utf8(model),
+        engine=_utf8(engine),
         usage=None,
         timings=timings or TimingsPart(),
         warnings=[utf8(text) for text in warnings],
@@ -303,7 +303,7 @@ def coverage_part(coverage: Coverage, unreadable: Iterable[SourceError] = ()) ->
 
 
 def _omitted(row: CoverageRow) -> OmittedRow:
-    return OmittedRow(utf8(row.path), row.chars, row.tokens, row.reason or "not read")
+    return OmittedRow(utf8(row.path), row.chars, row.tokens, utf8(row.reason or "not read"))
 
 
 def plan_part(plan: ContextPlan) -> PlanPart:
@@ -311,14 +311,14 @@ def plan_part(plan: ContextPlan) -> PlanPart:
     budget = plan.budget
     return PlanPart(
         strategy=plan.strategy,
-        why=plan.why,
+        why=utf8(plan.why),
         window=budget.window,
         rope=None,
         prompt_tokens=plan.prompt_tokens,
         budget=BudgetPart(budget.instructions, budget.sources, budget.question, budget.answer, budget.margin),
         kv_cache_bytes=plan.kv_cache_bytes,
         estimates=[
-            EstimatePart(one.strategy, one.fits, one.prompt_tokens, one.why) for one in plan.estimates
+            EstimatePart(one.strategy, one.fits, one.prompt_tokens, utf8(one.why)) for one in plan.estimates
         ],
     )
 
@@ -346,3 +346,7 @@ def json_schema() -> dict[str, Any]:
 def utf8(text: str) -> str:
     """`text` with lone surrogates (undecodable names, damaged PDFs) made visible: JSON cannot hold them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _utf8(text: str | None) -> str | None:
+    return None if text is None else utf8(text)
