@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs/_static/ask.svg"
 SOURCE = "examples/constitution.pdf"
 QUESTION = "At what age is a person eligible to the Office of President?"
-COLUMNS = 104
+COLUMNS = 108
 
 # Rich's own template fetches a font from the network; a reader's machine has one.
 _TEMPLATE = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
