@@ -1,6 +1,7 @@
 """What several tests need: a home of their own, real models, real servers."""
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from managed_servers import servers_of
 from tiny_model import write_tiny_model
 
 VLLM_READY_S = 240
@@ -46,6 +48,19 @@ def lctx_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("LCTX_HOME", str(home))
     yield home
     stop_servers(home / "run")
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A runtime directory short enough for a socket. Nothing may be left running in it."""
+    from lctx.core.engine.servers import stop_servers
+
+    folder = Path(tempfile.mkdtemp(prefix="lctx-test-"))
+    yield folder / "run"
+    stop_servers(folder / "run")
+    left = servers_of(folder)
+    shutil.rmtree(folder)
+    assert left == []
 
 
 @pytest.fixture(scope="session")
