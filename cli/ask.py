@@ -243,7 +243,9 @@ def require_one(invocation: "Invocation") -> None:
     from lctx.core.errors import MissingSourceError
 
     if not invocation.stdin and not any(path_exists(name) for name in invocation.sources):
-        raise MissingSourceError(invocation.sources[0], "no such file", "check the path")
+        first, others = invocation.sources[0], invocation.sources[1:]
+        more = f", nor {join_few(others)}" if others else ""
+        raise MissingSourceError(first, f"no such file{more}", "check the path")
 
 
 def read_all(request: Request, invocation: "Invocation", cache: "ByteCache", notes: Notes) -> "Reading":

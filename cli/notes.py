@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from time import monotonic
 from unicodedata import east_asian_width
 
-from lctx.cli.clean import displayable, one_line
+from lctx.cli.clean import one_line
 from lctx.core.errors import LctxError
 
 _INTERVAL_S = 0.1
@@ -53,9 +53,9 @@ class Notes:
 
     def error(self, error: LctxError) -> None:
         """The two lines of an error."""
-        self._put(f"error: {displayable(error.message).strip()}")
+        self._put(f"error: {one_line(error.message)}")
         if error.hint:
-            self._put(f"hint: {displayable(error.hint).strip()}")
+            self._put(f"hint: {one_line(error.hint)}")
 
     def progress(self, text: str, *, now: bool = False) -> None:
         """Show `text` in place of the last progress, on a terminal only."""

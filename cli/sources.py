@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from threading import Lock, Thread
 
 from lctx.cli.arguments import STDIN
+from lctx.cli.clean import one_line
+from lctx.cli.notes import join_few
 from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EmptySourceError, SourceError
@@ -94,7 +96,11 @@ def _stdin_job(cache: DocumentCache) -> Callable[[], Document]:
 def _nothing_read(unreadable: Sequence[SourceError]) -> SourceError:
     if not unreadable:
         return EmptySourceError("sources", "no file that lctx reads is left", "check --include and --exclude")
-    return unreadable[0]
+    first, others = unreadable[0], unreadable[1:]
+    if not others:
+        return first
+    named = join_few(one_line(other.message) for other in others)
+    return type(first)(first.path, f"{first.why}; nor could the others be read: {named}", first.hint)
 
 
 def _run(

@@ -388,6 +388,14 @@ def test_a_source_that_is_none_is_2_and_no_engine_is_asked(tmp_path, folder, eng
     assert [request for request in engine.requests if request.path == CHAT] == []
 
 
+def test_every_missing_source_is_named(tmp_path, folder, engine):
+    """This test ensures that two misspelt paths are two names in one error, and nothing is started."""
+    done = run_lctx(tmp_path, *via(engine, "gone.pdf", "lost.pdf", QUESTION), cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("error: gone.pdf: no such file, nor lost.pdf\n")
+    assert engine.requests == []
+
+
 def test_a_password_is_told(tmp_path, folder, engine):
     """This test ensures that a protected PDF is 2 and says so."""
     import pypdf

@@ -63,7 +63,7 @@ def test_what_cannot_be_read_stands_beside_what_can(folder):
     reading = read_sources(find_sources([*names(folder), *bad]), stdin=False, cache=no_cache())
     assert [type(error) for error in reading.unreadable] == [MissingSourceError, EmptySourceError]
     assert len(reading.documents) == 7
-    with pytest.raises(MissingSourceError):
+    with pytest.raises(MissingSourceError, match=r"nor could the others be read: .*empty.txt: it is empty"):
         read_sources(find_sources(bad), stdin=False, cache=no_cache())
     with pytest.raises(EmptySourceError):
         read_sources(find_sources([str(folder)], exclude=["*"]), stdin=False, cache=no_cache())
