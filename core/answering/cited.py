@@ -85,7 +85,8 @@ def _cite(
     for position, (start, end) in enumerate(spans):
         until = spans[position + 1][0] if position + 1 < len(spans) else len(text) + 1
         cited: list[Chunk] = []
-        for number in markers.between(start, until):
+        # An id in front of everything belongs to the first sentence.
+        for number in markers.between(start if position else -1, until):
             known = 0 < number <= len(inputs.chunks) and id(inputs.chunks[number - 1]) in read
             if known:
                 cited.append(inputs.chunks[number - 1])

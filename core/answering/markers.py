@@ -2,9 +2,11 @@
 
 import re
 
-_MARKER = re.compile(r"[ \t]*\[\s*S(\d{1,7})((?:\s*[,;]?\s*S\d{1,7})*)\s*\]")
+# As much as is held back of a bracket that is still open: a longer one is no list of ids, streamed or whole.
+_INSIDE = r"[\sS\d,;]{0,400}"
+_MARKER = re.compile(rf"[ \t]*\[(?={_INSIDE}\])\s*S\d{{1,7}}(?:\s*[,;]?\s*S\d{{1,7}})*\s*\]")
 _NUMBER = re.compile(r"S(\d{1,7})")
-_OPEN = re.compile(r"[ \t]*(?:\[[\sS\d,;]{0,80})?$")
+_OPEN = re.compile(rf"[ \t]*(?:\[{_INSIDE})?$")
 
 
 class MarkerFilter:

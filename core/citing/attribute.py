@@ -74,7 +74,8 @@ def _candidates(pool: Sequence[Sentence]) -> list[Sentence]:
     run: list[Sentence] = []
     for before, after in pairwise([*pool, *pool[:1]]):
         run.append(before)
-        if before.chunk is not after.chunk or after.start < before.end:
+        between = before.chunk.document.text[before.end : after.start]  # what was not read is not quoted
+        if before.chunk is not after.chunk or after.start < before.end or between.strip():
             found += _joined(run)
             run = []
     return found + _joined(run)

@@ -1,0 +1,132 @@
+"""Tests of checking quotes: verified only where the words stand, and of the gate that asks for it."""
+
+import pytest
+from answering_parts import document
+from cli_answers import citation
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from lctx.core.citing.citation import Status, Support
+from lctx.core.citing.gate import unproven
+from lctx.core.citing.squeeze import squeeze
+from lctx.core.citing.verify import MIN_QUOTE_CHARS, verify_quote
+
+SOURCE = document(
+    "The harbour of Vell was built in 1807 by Anna Brandt.\n"
+    "She also drew the plans of its light-\nhouse, which “burned” in 1911.\n",
+    "vell.txt",
+)
+OTHER = document("The mayor of Orsk resigned in March over the price of bread.\n", "orsk.txt")
+WHOLE = (SOURCE, 0, len(SOURCE.text))
+TEXTS = st.text("abcde f-'’\n\ufffeé1", min_size=20, max_size=300)
+
+
+def verdict_on(quote, *others):
+    found = verify_quote(quote, *WHOLE, others)
+    assert 0 <= found.start <= found.end <= len(found.document.text)
+    return found
+
+
+@given(TEXTS, st.data())
+@settings(max_examples=80, deadline=None)
+def test_a_copied_stretch_is_verified_where_it_stands(text, data):
+    """This test ensures that any stretch, reset in other lines, is found, and that its place says the same."""
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    quote = text[start:end].replace(" ", "\r\n  ").replace("\ufffe", "")
+    assume(squeeze(quote).text in squeeze(text).text)  # a hyphen at the cut may join letters no more
+    assume(len(squeeze(quote).text) >= MIN_QUOTE_CHARS)
+    found = verify_quote(quote, document(text), 0, len(text))
+    assert found.status is Status.VERIFIED
+    assert squeeze(text[found.start : found.end]).text == squeeze(quote).text
+
+
+@given(st.text("abcdef gh", min_size=15, max_size=60), st.text("abcdef gh", min_size=0, max_size=200))
+@settings(max_examples=150, deadline=None)
+def test_verified_means_that_the_words_are_there(quote, text):
+    """This test ensures that no quote is ever verified, nor re-pointed, to a place that says something else."""
+    found = verify_quote(quote, document(text), 0, len(text), [WHOLE])
+    words = squeeze(found.document.text[found.start : found.end]).text
+    exact = found.status in {Status.VERIFIED, Status.MISATTRIBUTED}
+    assert exact == (words == squeeze(quote).text and len(words) >= MIN_QUOTE_CHARS)
+
+
+def test_a_quote_across_a_parted_word_is_verified():
+    """This test ensures that hyphenation, line ends and quote marks do not break a quote, and the place is exact."""
+    found = verdict_on('the plans of its lighthouse, which "burned"')
+    assert found.status is Status.VERIFIED
+    assert SOURCE.text[found.start : found.end] == "the plans of its light-\nhouse, which “burned”"
+
+
+def test_only_the_cited_stretch_is_searched():
+    """This test ensures that a quote from beyond the cited passage is not verified there."""
+    first_line = SOURCE.text.index("\n")
+    quote = "She also drew the plans"
+    assert verify_quote(quote, SOURCE, 0, first_line).status is Status.UNVERIFIED
+    assert verify_quote(quote, SOURCE, first_line, len(SOURCE.text)).status is Status.VERIFIED
+
+
+def test_a_quote_from_another_source_is_re_pointed():
+    """This test ensures that a wrong address is corrected and told, the first further stretch that holds it wins."""
+    others = [(OTHER, 0, 5), (OTHER, 0, len(OTHER.text)), (OTHER, 4, len(OTHER.text))]
+    found = verdict_on("the price of bread", *others)
+    assert (found.status, found.document) == (Status.MISATTRIBUTED, OTHER)
+    assert OTHER.text[found.start : found.end] == "the price of bread"
+
+
+def test_a_verbatim_quote_elsewhere_beats_a_similar_one_here():
+    """This test ensures that the exact place is preferred to a place that nearly says it."""
+    near = document("The harbour of Vell was built in 1808 by Anna Brandt.")
+    found = verdict_on("harbour of Vell was built in 1808 by Anna", (near, 0, len(near.text)))
+    assert (found.status, found.document) == (Status.MISATTRIBUTED, near)
+
+
+def test_a_slip_of_the_pen_is_approximate():
+    """This test ensures that a quote with a few wrong letters is told from an exact one, place included."""
+    found = verdict_on("The harbour of Vell was buildt in 1807 by Ana Brandt")
+    assert found.status is Status.APPROXIMATE
+    assert SOURCE.text[found.start : found.end].startswith("The harbour of Vell")
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "Dragons built the harbour of Orsk in 1612 by night",
+        "was built in 1911 by Anna Brandt who",
+        f"{SOURCE.text} and a great deal more that nobody wrote {'anywhere ' * 40}",
+        "1807",
+        "by Anna",
+        " \n\t ",
+        "",
+    ],
+)
+def test_what_stands_nowhere_is_unverified(quote):
+    """This test ensures that inventions, and quotes too short to be evidence, are not called verified."""
+    found = verdict_on(quote, (OTHER, 0, len(OTHER.text)))
+    assert (found.status, found.start, found.end) == (Status.UNVERIFIED, 0, len(SOURCE.text))
+
+
+def test_an_empty_source_verifies_nothing():
+    """This test ensures that a source without text is no trouble."""
+    assert verify_quote("a quote that is long", document(""), 0, 0).status is Status.UNVERIFIED
+
+
+# The gate
+
+
+def test_the_gate_names_each_sentence_without_proof():
+    """This test ensures that only a verified and supported quote proves a sentence, and each is judged alone."""
+    text = "Alpha is one. Beta is two. Gamma is three. Delta is four."
+    spans = [(0, 13), (14, 26), (27, 42), (43, 57)]
+    proof = citation(spans[0])
+    weak = citation(spans[1], support=Support.WEAK)
+    elsewhere = citation(spans[2], status=Status.APPROXIMATE)
+    assert unproven(text, [proof, weak, elsewhere]) == spans[1:]
+    assert unproven(text, [citation((0, len(text)))]) == []
+    assert unproven(text, []) == spans
+    assert unproven("", []) == []
+
+
+def test_a_weak_quote_does_not_undo_a_proof():
+    """This test ensures that a second, weaker citation of a proven sentence changes nothing."""
+    assert unproven("Alpha is one.", [citation((0, 13)), citation((0, 13), support=Support.NONE)]) == []
