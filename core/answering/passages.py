@@ -46,9 +46,13 @@ def show_passages(inputs: Inputs, planned: Planned, needed: Capability) -> Answe
 
 
 def _best(inputs: Inputs) -> list[Sentence]:
-    ranked = [sentence for sentence in inputs.focused if sentence.score > 0][:_MOST]
-    if ranked:
-        return ranked
-    first = {id(chunk.document): chunk for chunk in reversed(inputs.chunks)}
-    openings = [sentences_of(chunk)[:1] for chunk in list(first.values())[::-1]]
-    return [sentence for opening in openings for sentence in opening][:_MOST]
+    """What ranks best, then the openings of the sources, of their parts where there are few sources."""
+    shown = [sentence for sentence in inputs.focused if sentence.score > 0][:_MOST]
+    seen = {(id(sentence.chunk.document), sentence.start) for sentence in shown}
+    firsts = list({id(chunk.document): chunk for chunk in reversed(inputs.chunks)}.values())[::-1]
+    for chunk in (*firsts, *inputs.chunks):
+        for sentence in sentences_of(chunk)[:1]:
+            if len(shown) < _MOST and (id(chunk.document), sentence.start) not in seen:
+                seen.add((id(chunk.document), sentence.start))
+                shown.append(sentence)
+    return shown

@@ -113,7 +113,7 @@ def _select_sentences(inputs: Inputs, layout: Layout, room: int) -> Selection:
         num_tokens = len(inputs.tokenizer.encode(text))
         cost = num_tokens + layout.label_tokens("")
         if cost > left:
-            break
+            continue  # a shorter one may still fit
         left -= cost
         piece = Piece(sentence.chunk, sentence.start, sentence.end, num_tokens)
         kept[sentence.start] = Passage(piece, text)

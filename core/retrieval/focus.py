@@ -14,7 +14,7 @@ from lctx.core.retrieval.terms import terms
 
 _K1 = 1.2
 _B = 0.2
-_CHUNK_SHARE = 0.6
+_CHUNK_SHARE = 1.0
 """How much of its chunk's score a sentence inherits: it names the right file among files of one form."""
 _NEIGHBOUR_SHARE = 0.25
 """How much a sentence gains from the better of its two neighbours: pronouns point one sentence back."""
