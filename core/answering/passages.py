@@ -51,8 +51,10 @@ def _best(inputs: Inputs) -> list[Sentence]:
     seen = {(id(sentence.chunk.document), sentence.start) for sentence in shown}
     firsts = list({id(chunk.document): chunk for chunk in reversed(inputs.chunks)}.values())[::-1]
     for chunk in (*firsts, *inputs.chunks):
+        if len(shown) >= _MOST:
+            break
         for sentence in sentences_of(chunk)[:1]:
-            if len(shown) < _MOST and (id(chunk.document), sentence.start) not in seen:
+            if (id(chunk.document), sentence.start) not in seen:
                 seen.add((id(chunk.document), sentence.start))
                 shown.append(sentence)
     return shown
