@@ -1,6 +1,7 @@
 """`lctx ask`: a question, its sources and a model become an answer with checked citations."""
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -43,7 +44,7 @@ def run_ask(request: Request, started: float) -> ExitCode:
     notes = Notes(quiet=settings.quiet)
     sink = open_sink(request.output)
     view = open_view(settings, sink, notes)
-    asking = Asking(settings, view, notes, started)
+    asking = Asking(settings, view, notes, started, is_unwanted=lambda: sink.is_gone)
     for text in warnings:
         asking.warn(text)
     with interruptible():
@@ -85,8 +86,26 @@ def open_view(settings: Settings, sink: Sink, notes: Notes) -> View:
 class Asking:
     """One question on its way; `outcome` holds what is known of it at any moment."""
 
-    def __init__(self, settings: Settings, view: View, notes: Notes, started: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        view: View,
+        notes: Notes,
+        started: float,
+        *,
+        is_unwanted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Begin.
+
+        Args:
+            settings: Which model, which engine, how much.
+            view: Where the answer is shown.
+            notes: Where all else is told.
+            started: When the process began.
+            is_unwanted: Whether the reader went away, so that nobody wants the rest.
+        """
         self.outcome = Outcome()
+        self._is_unwanted = is_unwanted
         self._settings = settings
         self._view = view
         self._notes = notes
@@ -177,6 +196,8 @@ class Asking:
         with closing(cast("Generator[AnswerEvent]", events)):
             for event in events:
                 self._take(event, begun)
+                if self._is_unwanted():
+                    return
 
     def _take(self, event: AnswerEvent, begun: float) -> None:
         match event:

@@ -21,6 +21,11 @@ class Sink(Protocol):
         """Whether a person looks at it."""
         ...
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody reads it any more."""
+        ...
+
     def write(self, text: str) -> None:
         """Add `text`; it may be seen at once or at `close`."""
         ...
@@ -36,18 +41,18 @@ class StandardOutput:
     def __init__(self) -> None:
         if sys.stdout is None or _is_closed(sys.stdout.fileno()):
             raise UsageError("standard output: it is closed", "name a file with -o")
-        self._gone = False
+        self.is_gone = False
         self.is_terminal = sys.stdout.isatty()
 
     def write(self, text: str) -> None:
         """Write and flush; after the reader closed its end, nothing more happens."""
-        if self._gone:
+        if self.is_gone:
             return
         try:
             sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
             sys.stdout.buffer.flush()
         except BrokenPipeError:
-            self._gone = True
+            self.is_gone = True
             _silence(sys.stdout.fileno())
         except OSError as error:
             _silence(sys.stdout.fileno())
@@ -63,6 +68,7 @@ class OutputFile:
     """A file that appears whole at the end; until then the old one stays as it was."""
 
     is_terminal = False
+    is_gone = False
 
     def __init__(self, path: Path) -> None:
         """Check at once what would otherwise fail after minutes of work."""

@@ -450,6 +450,22 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path, folder, engine):
     assert b"error" not in done.stderr
 
 
+def test_nobody_works_for_a_reader_that_left(tmp_path, folder):
+    """This test ensures that the engine drops a request whose events nobody reads any more."""
+    parts = [part for number in range(100) for part in (text_event(f"word{number} "), 0.1)]
+    with ScriptedServer({CHAT: Reply((*parts, 30.0))}) as server:
+        running = start(
+            server, tmp_path, "notes.md", QUESTION, "--format", "ndjson", cwd=folder, stdout=subprocess.PIPE
+        )
+        while b'"delta"' not in running.stdout.readline():
+            pass
+        running.stdout.close()
+        assert server.hung_up.wait(15)
+        assert running.wait(timeout=15) == 0
+        assert b"error" not in running.stderr.read()
+        running.stderr.close()
+
+
 def test_nothing_is_written_into_the_folder(tmp_path, folder, engine):
     """This test ensures that a folder that is asked about is as it was."""
     before = sorted(folder.rglob("*"))

@@ -27,6 +27,7 @@ class Memory:
     """A sink that remembers."""
 
     is_terminal = False
+    is_gone = False
 
     def __init__(self):
         self.text, self.closed = "", False
