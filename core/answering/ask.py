@@ -77,7 +77,7 @@ def answer_question(
     needed = capability_needed(question)
     if needed not in profile.capabilities:
         yield show_passages(inputs, planned, needed)
-    elif not inputs.is_lookup_only:
+    elif planned.passages and not inputs.is_lookup_only:
         yield from answer_with_citations(inputs, planned, engine())
     elif (why := why_absent(inputs)) is not None:
         coverage = coverage_of_nothing(planned.plan, f"no model was asked: {why}")

@@ -59,7 +59,8 @@ def plan_answer(inputs: Inputs) -> Planned:
     """Choose a strategy, select what it reads, and lay out the prompt.
 
     Raises:
-        DoesNotFitError: The question, or `full` where the user asked for it, does not fit the window.
+        DoesNotFitError: The question, or `full` where the user asked for it, does not fit the window; or not
+            one of the passages that match does.
         UsageError: A strategy that does not exist.
     """
     layout = layout_of(inputs)
@@ -70,6 +71,8 @@ def plan_answer(inputs: Inputs) -> Planned:
     estimates = _estimates(inputs, layout, bare, empty)
     strategy, why = _choose(inputs, estimates)
     selection = _select(inputs, layout, strategy, empty.sources)
+    if not selection.passages and inputs.question is not None and inputs.focused:
+        raise _too_narrow(inputs, empty.sources)
     laid_out = layout.lay_out(selection.passages, inputs.question or "")
     budget = _budget(inputs, laid_out, answer)
     shape = inputs.profile.shape
@@ -161,3 +164,18 @@ def _too_long(inputs: Inputs, needed: int, room: int) -> DoesNotFitError:
         remedy += f"; {small[-1]} alone would fit"
     what = f"the sources do not fit: {needed:,} tokens, room for {room:,} in a window of {inputs.window:,}"
     return DoesNotFitError(what, remedy)
+
+
+def _too_narrow(inputs: Inputs, room: int) -> DoesNotFitError:
+    """A model that reads nothing of the sources would answer from what it was trained on."""
+    budget = inputs.settings.budget
+    if budget is not None and budget < room:
+        return DoesNotFitError(
+            f"no passage that matches the question fits: --budget leaves {budget:,} tokens",
+            "raise --budget, or leave it out",
+        )
+    return DoesNotFitError(
+        f"no passage that matches the question fits: {room:,} tokens are left for sources in a window of "
+        f"{inputs.window:,}",
+        "lower --max-tokens, leave out --budget, or choose a model with a larger window",
+    )
