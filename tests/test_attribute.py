@@ -100,6 +100,14 @@ def test_sentences_are_joined_only_where_nothing_stands_between():
     assert evidence.sentence.text in {POOL[0].text, POOL[3].text}
 
 
+def test_a_neighbour_that_adds_nothing_is_not_quoted():
+    """This test ensures that a word beside the sentence that answers does not borrow that sentence's standing."""
+    pool = pool_of(TEXT, (9.0, 0.5, 0.5))
+    assert find_evidence("1911", pool, {}).sentence == pool[2]
+    assert find_evidence("granite", pool, {}).sentence == pool[1]
+    assert find_evidence("It has two piers. The lighthouse burned", pool, {}).sentence.start == pool[1].start
+
+
 def test_the_sentence_that_answers_best_wins_a_tie():
     """This test ensures that of two places with the same words the one that the question points to is quoted."""
     text = "The fee is due in May. The rent is due in May."

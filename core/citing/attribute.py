@@ -47,19 +47,22 @@ def find_evidence(claim: str, pool: Sequence[Sentence], asked: Mapping[str, floa
         return None
     top = max((sentence.score for sentence in pool), default=0.0) or 1.0
     best: tuple[float, Evidence] | None = None
-    for sentence in _candidates(pool):
+    shares: dict[tuple[int, int], float] = {}
+    for parts in _candidates(pool):
+        sentence = parts[0] if len(parts) == 1 else _joined(parts)
         held = set(terms(sentence.text))
         is_verbatim = bool(squeezed) and _stands_in(squeezed, sentence.text)
         share = 1.0 if is_verbatim else len(wanted & held) / max(len(wanted), 1)
-        if share == 0:
+        shares[id(parts[0]), id(parts[-1])] = share
+        # Sentences are joined only where together they hold more: a neighbour is no evidence.
+        fewer = (parts[1:], parts[:-1]) if len(parts) > 1 else ()
+        if share <= max((shares[id(part[0]), id(part[-1])] for part in fewer), default=0.0):
             continue
         length = len(sentence.text)
         score = share + _VERBATIM_GAIN * is_verbatim + _QUESTION_SHARE * sentence.score / top - length / 4_000
         if best is None or score > best[0]:
-            best = (
-                score,
-                Evidence(sentence, _support(share, wanted, held, is_verbatim=is_verbatim), is_verbatim),
-            )
+            support = _support(share, wanted, held, is_verbatim=is_verbatim)
+            best = score, Evidence(sentence, support, is_verbatim)
     if best is None:
         return None
     evidence = best[1]
@@ -68,25 +71,29 @@ def find_evidence(claim: str, pool: Sequence[Sentence], asked: Mapping[str, floa
     return evidence
 
 
-def _candidates(pool: Sequence[Sentence]) -> list[Sentence]:
-    """Each sentence by itself, and each short run of sentences that follow each other in one chunk."""
-    found = list(pool)
+def _candidates(pool: Sequence[Sentence]) -> list[Sequence[Sentence]]:
+    """Each sentence by itself, then each short run of sentences that follow each other in one chunk."""
+    found: list[Sequence[Sentence]] = [(sentence,) for sentence in pool]
     run: list[Sentence] = []
     for before, after in pairwise([*pool, *pool[:1]]):
         run.append(before)
         between = before.chunk.document.text[before.end : after.start]  # what was not read is not quoted
         if before.chunk is not after.chunk or after.start < before.end or between.strip():
-            found += _joined(run)
+            found += _runs(run)
             run = []
-    return found + _joined(run)
+    return found + _runs(run)
 
 
-def _joined(run: Sequence[Sentence]) -> list[Sentence]:
+def _runs(row: Sequence[Sentence]) -> list[Sequence[Sentence]]:
     return [
-        Sentence(part[0].chunk, part[0].start, part[-1].end, max(one.score for one in part))
+        row[first : first + size]
         for size in range(2, _MOST_JOINED + 1)
-        for part in (run[first : first + size] for first in range(len(run) - size + 1))
+        for first in range(len(row) - size + 1)
     ]
+
+
+def _joined(parts: Sequence[Sentence]) -> Sentence:
+    return Sentence(parts[0].chunk, parts[0].start, parts[-1].end, max(one.score for one in parts))
 
 
 def _stands_in(squeezed: str, text: str) -> bool:
