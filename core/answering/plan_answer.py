@@ -25,6 +25,7 @@ from lctx.core.tokens.template import load_chat_template
 STRATEGIES = ("full", "retrieve")
 _LOOKUP_ANSWER, _CITED_ANSWER = 48, 768
 """Tokens kept for an answer of a few words, and for cited sentences."""
+_BOS = ("<bos>", "<s>")
 _NO_QUESTION = "which passages enter depends on the question"
 
 
@@ -47,8 +48,8 @@ def layout_of(inputs: Inputs) -> Layout:
     """The layout that the model was made for."""
     profile, tokenizer = inputs.profile, inputs.tokenizer
     if profile.style is PromptStyle.COMPLETION:
-        bos = tokenizer.special("<bos>") or tokenizer.special("<s>") if profile.add_bos else None
-        return CompletionLayout(tokenizer, bos)
+        known = (tokenizer.special(name) for name in _BOS) if profile.add_bos else ()
+        return CompletionLayout(tokenizer, next((one for one in known if one is not None), None))
     template = load_chat_template(profile) if profile.path else None
     named = "".join(document.sha256 for document in inputs.documents).encode()
     fence = hashlib.blake2b(named, key=local_secret(), digest_size=6).hexdigest()
