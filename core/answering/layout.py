@@ -66,28 +66,37 @@ class Layout(Protocol):
         ...
 
 
-_EXAMPLES = """Answer each question in a few words copied from the text above it.
+_EXAMPLES = """Read the passage and answer the question with words from the passage.
 
-Text:
-The committee met in Lisbon. Its chair, Dr. Ana Ferreira, proposed a budget of 2.4 million euros.
-Question: Who chaired the committee?
-Answer: Dr. Ana Ferreira
-
-Text:
-Vessel: Grey Heron
-Home Port: Bergen, NO
+Passage:
+Registered Office: 12 Quay Street, Hull
 Gross Tonnage: 1,250 t
 Question: What is the gross tonnage of the vessel?
 Answer: 1,250 t
 
-Text:
-Either party may end this lease by giving sixty days' notice.
-The rent is due on the first day of each month.
-Question: When is the rent due?
-Answer: on the first day of each month
+Passage:
+No member shall serve upon the board who has not attained the age of thirty, nor for more than nine years.
+Question: For how many years may a member serve upon the board?
+Answer: nine years
 
-Text:
+Passage:
+Where a claim exceeds fifty pounds, the claimant, unless the court decides otherwise, shall deposit a tenth.
+Question: Above what amount must the claimant make a deposit?
+Answer: fifty pounds
+
+Passage:
+The trustees, of whom four are a quorum, are elected by the parish assembly in the month of May.
+Question: Who elects the trustees?
+Answer: the parish assembly
+
+Passage:
+The sale was approved on 3 March 1988, and took effect on the first day of June.
+Question: When did the sale take effect?
+Answer: the first day of June
+
+Passage:
 """
+"""Chosen among six by measurement (docs/benchmarks/prompts.md)."""
 
 
 @dataclass(frozen=True)

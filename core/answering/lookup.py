@@ -4,6 +4,7 @@ A model of this size copies well and invents easily. What it says is shown only 
 sentence that answers to the question; otherwise lctx quotes the best sentence and says so.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
@@ -24,10 +25,10 @@ from lctx.core.retrieval.focus import Sentence
 from lctx.core.retrieval.terms import terms
 
 NOT_FOUND = "Not found in the sources."
-_LEAST_SHARE = 0.6
+_LEAST_SHARE = 0.75
 """A sentence that answers less well than this share of the best one is not where the answer stands."""
-_LEAST_SHARE_OF_FIELD = 0.9
-_MOST_WORDS = 40
+_PART_END = re.compile(r"[,;]\s+|\s/\s")
+_MOST_WORDS = 100
 _MOST_VALUE_WORDS = 12
 _QUOTED = "the model's own words stand in no source: the passage that answers best is quoted instead"
 
@@ -71,7 +72,7 @@ def _held_to(
 ) -> tuple[Answer, tuple[Citation, ...], tuple[str, ...]]:
     if text.upper().rstrip(".").startswith("NOT FOUND"):
         return Answer(NOT_FOUND, found=False, reason="the model did not find it in what it read"), (), ()
-    best = _best_sentence(pool)
+    best = _best_sentence(pool, inputs)
     evidence = find_evidence(text, pool, inputs.ranking.query.weights) if text else None
     if evidence is not None and _is_the_place(evidence, best) and _adds_something(text, inputs):
         text = _whole_value(text, evidence.sentence, inputs.question or "")
@@ -86,13 +87,14 @@ def _held_to(
 
 def _is_the_place(evidence: Evidence, best: Sentence | None) -> bool:
     """Whether the evidence is sound, and stands where the question points."""
-    if evidence.support is not Support.SUPPORTED:
+    if evidence.support is not Support.SUPPORTED or not evidence.is_verbatim:
         return False
     if best is None:
         return True
-    # A form says one thing a field: words from any other field answer another question.
-    share = _LEAST_SHARE_OF_FIELD if label_and_value(best.text) else _LEAST_SHARE
-    return evidence.sentence.score >= share * best.score
+    if label_and_value(best.text):
+        # A form says one thing a field: words from any other field answer another question.
+        return evidence.sentence.start <= best.start < evidence.sentence.end
+    return evidence.sentence.score >= _LEAST_SHARE * best.score
 
 
 def _adds_something(text: str, inputs: Inputs) -> bool:
@@ -101,23 +103,24 @@ def _adds_something(text: str, inputs: Inputs) -> bool:
 
 
 def _whole_value(text: str, sentence: Sentence, question: str) -> str:
-    """The whole value of a field, where the question asks for two things and the model gave one."""
+    """The whole value of a field, where the model gave a fragment of it or one thing of the two asked for."""
     field = label_and_value(sentence.text)
-    if field is None or " and " not in question or len(field[1].split()) > _MOST_VALUE_WORDS:
+    if field is None or len(field[1].split()) > _MOST_VALUE_WORDS:
         return text
     value = " ".join(field[1].split())
-    return value if text in value else text
+    is_whole_part = text in _PART_END.split(value) and " and " not in question
+    return value if text in value and not is_whole_part else text
 
 
-def _best_sentence(pool: Sequence[Sentence]) -> Sentence | None:
-    """The sentence that answers best to the question, passing over labels that nothing follows."""
+def _best_sentence(pool: Sequence[Sentence], inputs: Inputs) -> Sentence | None:
+    """The sentence that answers best, passing over blank fields and headings that repeat the question."""
     ranked = sorted(pool, key=lambda sentence: -sentence.score)
-    return next((one for one in ranked if one.score > 0 and not _says_nothing(one.text)), None)
+    return next((one for one in ranked if one.score > 0 and _says_something(one.text, inputs)), None)
 
 
-def _says_nothing(text: str) -> bool:
+def _says_something(text: str, inputs: Inputs) -> bool:
     field = label_and_value(text)
-    return field is not None and not field[1]
+    return bool(field[1]) if field else _adds_something(text, inputs)
 
 
 def _quotable(sentence: Sentence) -> str:

@@ -9,8 +9,10 @@ from lctx.core.chunking.chunk import Chunk
 from lctx.core.planning.plan import Omission, Piece
 from lctx.core.retrieval.focus import LINE_KINDS, Sentence, sentences_of
 
-SENTENCE_TOKENS = 280
+SENTENCE_TOKENS = 240
 """What a small model reads: more makes it slower and no better (docs/benchmarks/ntsb.md)."""
+_SENTENCES, _LINES = 4, 16
+"""Sentences of prose or fields of a form, and lines of code, that a small model reads."""
 CHUNK_TOKENS = 3_000
 """What a capable model reads of the best chunks: the answer stands there, and each token costs prefill."""
 _LOW = "ranks below what fits the budget"
@@ -102,10 +104,10 @@ def _same_document(inputs: Inputs, one: int, other: int) -> bool:
 
 
 def _select_sentences(inputs: Inputs, layout: Layout, room: int) -> Selection:
-    """Single sentences, best first, each with the two beside it, a line each."""
+    """The best few sentences, a line each; lines of code with those around them."""
     taken: dict[int, dict[int, Passage]] = {}
     left = room
-    for sentence in _with_neighbours(inputs.focused):
+    for sentence in _best_few(inputs.focused):
         kept = taken.setdefault(id(sentence.chunk), {})
         if sentence.start in kept:
             continue
@@ -131,14 +133,22 @@ def _select_sentences(inputs: Inputs, layout: Layout, room: int) -> Selection:
     return Selection(tuple(passages), tuple(omitted))
 
 
-def _with_neighbours(focused: Sequence[Sentence]) -> Iterator[Sentence]:
-    """Each sentence, then the one after it and the one before."""
+def _best_few(focused: Sequence[Sentence]) -> Iterator[Sentence]:
+    """The best sentences of prose; of code each of the best lines with the two on either side."""
     beside: dict[int, list[Sentence]] = {}
+    left = _LINES
     for sentence in focused:
+        if left < _LINES // _SENTENCES:
+            return
+        if sentence.chunk.document.kind not in LINE_KINDS:
+            left -= _LINES // _SENTENCES
+            yield sentence
+            continue
         around = beside.setdefault(id(sentence.chunk), sentences_of(sentence.chunk))
         position = next(index for index, one in enumerate(around) if one.start == sentence.start)
-        for index in (position, position + 1, position - 1):
+        for index in (position, position + 1, position - 1, position + 2, position - 2):
             if 0 <= index < len(around):
+                left -= 1
                 yield around[index]
 
 

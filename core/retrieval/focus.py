@@ -22,7 +22,7 @@ _NEIGHBOUR_SHARE = 0.25
 _LABEL_GAIN = 0.6
 """How much a field gains when the question names all of its label."""
 _BLANK_SHARE = 0.4
-"""What a label without a value is worth: it may say that the form was left blank, and answers nothing."""
+"""What a label without a value, or a heading that repeats the question, is worth: it answers nothing."""
 
 LINE_KINDS = frozenset({"code", "diff"})
 
@@ -103,10 +103,10 @@ def _own_scores(query: Query, pool: Sequence[Sentence]) -> list[float]:
 
 
 def _as_field(query: Query, text: str) -> float:
-    """More than 1 for a field whose label is asked for, less for a label or a heading that says nothing."""
+    """More than 1 for a field whose label is asked for, less for a label or a heading that adds nothing."""
     field = label_and_value(text)
     if field is None:
-        return 1.0
+        return 1.0 if set(terms(text)) - query.weights.keys() - query.identity else _BLANK_SHARE
     label, value = field
     if not value:
         return _BLANK_SHARE

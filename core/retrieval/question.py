@@ -31,6 +31,7 @@ class Query:
 
     Attributes:
         weights: How much each term counts inside a document.
+        implied: Those of its terms that were not said: "how old" asks for an age.
         identity: Terms that name a document rather than its content.
         asked: The question without its address, as the model should see it.
     """
@@ -38,6 +39,7 @@ class Query:
     weights: dict[str, float]
     identity: frozenset[str]
     asked: str
+    implied: frozenset[str] = frozenset()
 
 
 def understand(question: str, identity: Collection[str] = ()) -> Query:
@@ -62,7 +64,8 @@ def understand(question: str, identity: Collection[str] = ()) -> Query:
                 weights.setdefault(term, _IMPLIED_WEIGHT)
     for term in named:
         weights.pop(term, None)
-    return Query(weights, named, _without_address(question, clauses, addressed))
+    implied_only = frozenset(weights).difference(terms(question))
+    return Query(weights, named, _without_address(question, clauses, addressed), implied_only)
 
 
 def _without_address(question: str, clauses: list[str], addressed: list[bool]) -> str:

@@ -47,7 +47,11 @@ class Ranking:
 
     def covered(self, held: Collection[str]) -> float:
         """The share of what is asked, 0 to 1, that stands among the terms `held`; rare ones weigh more."""
-        parts = {term: weight * self.rarity[term] for term, weight in self.query.weights.items()}
+        parts = {
+            term: weight * self.rarity[term]
+            for term, weight in self.query.weights.items()
+            if term in held or term not in self.query.implied  # what was not said need not stand there
+        }
         total = sum(parts.values())
         return sum(part for term, part in parts.items() if term in held) / total if total else 0.0
 
