@@ -1,11 +1,16 @@
 """Is the answer there at all? What can be seen of that before a model is asked."""
 
+import re
+
 from lctx.core.answering.inputs import Inputs
 from lctx.core.chunking.fields import label_and_value
 from lctx.core.retrieval.terms import terms
 
 LEAST_COVERED = 0.36
 """Share of a question's terms, by rarity, that the best passage must hold (docs/benchmarks/abstention.md)."""
+_NAME = re.compile(r"(?<=[\w,] )[A-Z][a-z]{2,}\b")
+_MOST_OF = 1 / 3
+"""Share of a question's terms that a name must be for its absence to decide."""
 _NAMED = 0.5
 """Share of a question's terms that a label must hold to be the field that is asked for."""
 _OWN = 0.6
@@ -20,6 +25,8 @@ def why_absent(inputs: Inputs) -> str | None:
         return "the question holds no word that could be looked up"
     if not inputs.focused or not ranking.best:
         return "no word of the question stands in the sources"
+    if (name := _unheard_name(inputs)) is not None:
+        return f"“{name}” stands nowhere in the sources"
     if (label := _blank_field(inputs)) is not None:
         return f"the field “{label}” is blank"
     best = max(
@@ -28,6 +35,20 @@ def why_absent(inputs: Inputs) -> str | None:
     )
     if best < LEAST_COVERED:
         return "no passage holds enough of what is asked"
+    return None
+
+
+def _unheard_name(inputs: Inputs) -> str | None:
+    """A name in a short question, capitalised inside the sentence, that no source holds in any form.
+
+    In a long question a name proves little: a speech does not name its speaker.
+    """
+    query = inputs.ranking.query
+    said = query.weights.keys() - query.implied
+    for found in _NAME.finditer(inputs.question or ""):
+        name = set(terms(found[0]))
+        if name and name <= inputs.ranking.unheard and len(name) >= _MOST_OF * len(said):
+            return found[0]
     return None
 
 

@@ -37,12 +37,14 @@ class Ranking:
         query: The question, understood.
         best: Best first.
         rarity: For each term of the query the inverse frequency of the chunks that hold it.
+        unheard: The terms that stand in no chunk.
         named: The one document that the question names, or None where it names none or several alike.
     """
 
     query: Query
     best: tuple[Scored, ...]
     rarity: dict[str, float]
+    unheard: frozenset[str] = frozenset()
     named: Document | None = None
 
     def covered(self, held: Collection[str]) -> float:
@@ -95,7 +97,8 @@ class Retriever:
             term: math.log(1 + (total - held + 0.5) / (held + 0.5)) * (1.0 if held else _UNHEARD_SHARE)
             for term, held in frequency.items()
         }
-        return Ranking(query, tuple(scored), rarity, self._named(identity))
+        unheard = frozenset(term for term, held in frequency.items() if not held)
+        return Ranking(query, tuple(scored), rarity, unheard, self._named(identity))
 
     def _named(self, identity: Identity) -> Document | None:
         if not identity.terms:
