@@ -269,6 +269,19 @@ def test_no_sources_hold_no_answer():
         assert engine.prompts == []
 
 
+def test_short_sources_do_not_hide_what_they_say():
+    """This test ensures that among files of a line or two a word that one of them holds is looked up in it."""
+    sources = [document(part, f"{number}.txt") for number, part in enumerate(VELL.text.split("\n\n"))]
+    for question, said, number in (
+        (QUESTION, "in 1807", 0),
+        ("Where was the new lamp bought?", "a dealer in Hamburg", 1),
+        ("Who was elected by the council?", "Ida Holm", 2),
+        ("Ida Holm?", "elected Ida Holm", 2),
+    ):
+        last = ready(ask(question, sources, ScriptedEngine(said)))
+        assert (last.answer.text, last.citations[0].document) == (said, sources[number])
+
+
 def test_the_plan_of_a_question_is_the_plan_of_its_answer():
     """This test ensures that `lctx plan` shows what `lctx ask` does."""
     events = ask(QUESTION, [VELL], ScriptedEngine("1807"))

@@ -1,6 +1,6 @@
 """A capable model's answer: sentences as they stream, and the ids that it cites, checked at the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
 from lctx.core.answering.asking import Asked
@@ -80,7 +80,8 @@ def _cite(
     read = {id(piece.chunk) for piece in planned.plan.included}
     citations: list[Citation] = []
     unknown: list[str] = []
-    weights = inputs.ranking.query.weights
+    query = inputs.ranking.query
+    asked = query.identity.union(query.weights)
     spans = sentences(text)
     for position, (start, end) in enumerate(spans):
         until = spans[position + 1][0] if position + 1 < len(spans) else len(text) + 1
@@ -92,7 +93,7 @@ def _cite(
                 cited.append(inputs.chunks[number - 1])
             else:
                 unknown.append(f"S{number}")
-        citations += _citations_of(text[start:end], (start, end), cited, pool, weights)
+        citations += _citations_of(text[start:end], (start, end), cited, pool, asked)
     return citations, unknown
 
 
@@ -101,16 +102,16 @@ def _citations_of(
     chars: tuple[int, int],
     cited: Sequence[Chunk],
     pool: Sequence[Sentence],
-    weights: dict[str, float],
+    asked: Collection[str],
 ) -> list[Citation]:
     found = []
     for chunk in cited:
         own = [sentence for sentence in pool if sentence.chunk is chunk]
-        if (evidence := find_evidence(claim, own, weights)) is not None:
+        if (evidence := find_evidence(claim, own, asked)) is not None:
             found.append(citation_of(chars, evidence, Attribution.MODEL))
     if any(citation.support is Support.SUPPORTED for citation in found):
         return found
-    evidence = find_evidence(claim, pool, weights)
+    evidence = find_evidence(claim, pool, asked)
     if evidence is not None and evidence.support is not Support.NONE:
         best = citation_of(chars, evidence, Attribution.LCTX)
         if all(best.location.chars != citation.location.chars for citation in found):

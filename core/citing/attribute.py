@@ -1,6 +1,6 @@
 """A sentence of an answer -> the sentence of a source that backs it best: the check behind `support`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -31,14 +31,14 @@ class Evidence:
     is_verbatim: bool
 
 
-def find_evidence(claim: str, pool: Sequence[Sentence], asked: Mapping[str, float]) -> Evidence | None:
+def find_evidence(claim: str, pool: Sequence[Sentence], asked: Collection[str]) -> Evidence | None:
     """The best evidence for `claim`, or None where no sentence shares a term with it.
 
     Args:
         claim: A sentence of the answer.
         pool: Sentences that the model read, those of one chunk in order; their scores say how well they
             answer the question.
-        asked: The question's terms and their weights: a short answer ("42") says little by itself, and is
+        asked: The question's terms: a short answer ("42") says little by itself, and is
             backed only where the question's words stand beside it.
     """
     wanted = set(terms(claim))
@@ -119,7 +119,7 @@ def _support(share: float, wanted: set[str], held: set[str], *, is_verbatim: boo
     return Support.WEAK if share >= _WEAK else Support.NONE
 
 
-def _is_asked(sentence: Sentence, claimed: set[str], asked: Mapping[str, float]) -> bool:
+def _is_asked(sentence: Sentence, claimed: set[str], asked: Collection[str]) -> bool:
     """Whether the chunk around the evidence speaks of what was asked, or the claim itself does."""
     around = set(terms(sentence.chunk.text)) | set(terms(" ".join(sentence.chunk.heading))) | claimed
     return any(term in around for term in asked)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from lctx.core.document import Document
 from lctx.core.retrieval.terms import terms
 
-_FIRST_CHARS = 1_200
+FIRST_CHARS = 1_200
+"""Where a document says what it is."""
 _ELSEWHERE_WEIGHT = 0.6
 
 
@@ -41,7 +42,7 @@ def identify(question: str, documents: Sequence[Document], holders: dict[str, se
     if total < 2:  # noqa: PLR2004 - one document needs no telling apart
         return Identity((0.0,) * total, frozenset())
     asked = set(terms(question))
-    fronts = [set(terms(f"{document.path} {document.text[:_FIRST_CHARS]}")) for document in documents]
+    fronts = [set(terms(f"{document.path} {document.text[:FIRST_CHARS]}")) for document in documents]
     scores = [0.0] * total
     for term in asked:
         held = holders.get(term, set()) | {position for position, front in enumerate(fronts) if term in front}

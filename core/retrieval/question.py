@@ -62,8 +62,9 @@ def understand(question: str, identity: Collection[str] = ()) -> Query:
         if pattern.search(question):
             for term in terms(implied):
                 weights.setdefault(term, _IMPLIED_WEIGHT)
-    for term in named:
-        weights.pop(term, None)
+    if not named.issuperset(terms(question)):  # a question of names alone asks for what it names
+        for term in named:
+            weights.pop(term, None)
     implied_only = frozenset(weights).difference(terms(question))
     return Query(weights, named, _without_address(question, clauses, addressed), implied_only)
 

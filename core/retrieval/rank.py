@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lctx.core.chunking.chunk import Chunk
 from lctx.core.document import Document
-from lctx.core.retrieval.identity import Identity, identify
+from lctx.core.retrieval.identity import FIRST_CHARS, Identity, identify
 from lctx.core.retrieval.index import ChunkIndex
 from lctx.core.retrieval.question import Query, understand
 from lctx.core.retrieval.terms import terms
@@ -79,7 +79,7 @@ class Retriever:
             for term in set(terms(question)):
                 holders[term] = {self._position[number] for number in self._index.holding(term)}
         identity = identify(question, self._documents, holders)
-        query = understand(question, identity.terms)
+        query = understand(question, self._address(identity))
         hits = dict(self._index.search(query.weights, _DEPTH))
         if identity.terms:  # the named document takes part even where it ranks below the first hits
             named = max(range(len(self._documents)), key=identity.scores.__getitem__)
@@ -99,6 +99,13 @@ class Retriever:
         }
         unheard = frozenset(term for term, held in frequency.items() if not held)
         return Ranking(query, tuple(scored), rarity, unheard, self._named(identity))
+
+    def _address(self, identity: Identity) -> frozenset[str]:
+        """The terms that only say where to look; of a source of one page they ask as well."""
+        if not identity.terms:
+            return frozenset()
+        best = self._documents[identity.scores.index(max(identity.scores))]
+        return identity.terms if len(best.text) > FIRST_CHARS else frozenset()
 
     def _named(self, identity: Identity) -> Document | None:
         if not identity.terms:
