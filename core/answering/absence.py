@@ -15,6 +15,7 @@ _NAMED = 0.5
 """Share of a question's terms that a label must hold to be the field that is asked for."""
 _OWN = 0.6
 """Share of a label's own terms that the question must hold: "Visibility (RVR)" is not "visibility"."""
+_MOST_SAID = 0.5
 _LOOKED_AT = 6
 
 
@@ -29,6 +30,8 @@ def why_absent(inputs: Inputs) -> str | None:
         return f"“{name}” stands nowhere in the sources"
     if (label := _blank_field(inputs)) is not None:
         return f"the field “{label}” is blank"
+    if _is_field_asked_for(inputs):
+        return None
     best = max(
         ranking.covered({*terms(scored.chunk.text), *terms(" ".join(scored.chunk.heading))})
         for scored in ranking.best[:_LOOKED_AT]
@@ -50,6 +53,13 @@ def _unheard_name(inputs: Inputs) -> str | None:
         if name and name <= inputs.ranking.unheard and len(name) >= _MOST_OF * len(said):
             return found[0]
     return None
+
+
+def _is_field_asked_for(inputs: Inputs) -> bool:
+    """Whether the best sentence is a field with a value, and the question says most of its label."""
+    field = label_and_value(inputs.focused[0].text)
+    label = set(terms(field[0])) if field and field[1] else set()
+    return bool(label) and len(label & inputs.ranking.query.weights.keys()) >= _MOST_SAID * len(label)
 
 
 def _blank_field(inputs: Inputs) -> str | None:

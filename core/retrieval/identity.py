@@ -6,12 +6,14 @@ the first page.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lctx.core.document import Document
 from lctx.core.retrieval.terms import terms
 
+_MARKED = re.compile(r"[A-Z0-9]")
 FIRST_CHARS = 1_200
 """Where a document says what it is."""
 _ELSEWHERE_WEIGHT = 0.6
@@ -28,6 +30,12 @@ class Identity:
 
     scores: tuple[float, ...]
     terms: frozenset[str]
+
+
+def _nameable(question: str) -> set[str]:
+    """The terms that may be a name: of words with a capital or a digit, where the question has any."""
+    marked = [word for word in question.split() if _MARKED.search(word)]
+    return set(terms(" ".join(marked) if marked else question))
 
 
 def identify(question: str, documents: Sequence[Document], holders: dict[str, set[int]]) -> Identity:
@@ -54,7 +62,7 @@ def identify(question: str, documents: Sequence[Document], holders: dict[str, se
     best = max(range(total), key=scores.__getitem__)
     names = frozenset(
         term
-        for term in asked & fronts[best]
+        for term in _nameable(question) & fronts[best]
         if len(holders.get(term, set()) | {p for p, front in enumerate(fronts) if term in front}) <= total / 2
     )
     return Identity(tuple(scores), names if scores[best] > 0 else frozenset())
