@@ -148,6 +148,15 @@ def test_a_wrong_id_is_re_pointed(model):
     assert all(one.by is Attribution.MODEL and one.support is not Support.SUPPORTED for one in wrong)
 
 
+def test_places_of_two_files_are_not_taken_for_one(model):
+    """This test ensures that the same offsets in another file are another place."""
+    first = document("The lighthouse was painted white.\n", "first.txt")
+    second = document("The lighthouse burned in May 1911\n", "second.txt")
+    last = answered(model, "The lighthouse burned in 1911 [S1].", sources=[first, second])
+    assert len(first.text) == len(second.text)
+    assert ("second.txt", Support.SUPPORTED) in [(one.document.path, one.support) for one in last.citations]
+
+
 def test_a_sentence_without_an_id_is_attributed(model):
     """This test ensures that lctx finds the place where the model named none, and says that it was lctx."""
     last = answered(model, "The lighthouse burned in 1911.")

@@ -114,6 +114,7 @@ def _citations_of(
     evidence = find_evidence(claim, pool, asked)
     if evidence is not None and evidence.support is not Support.NONE:
         best = citation_of(chars, evidence, Attribution.LCTX)
-        if all(best.location.chars != citation.location.chars for citation in found):
+        places = [(citation.document.path, citation.location.chars) for citation in found]
+        if (best.document.path, best.location.chars) not in places:
             found.append(best)
     return found
