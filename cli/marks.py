@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from lctx.core.answering.answer import Answer
-from lctx.core.chunking.sentences import sentences
-from lctx.core.citing.citation import Citation, Support
+from lctx.core.citing.citation import Citation
+from lctx.core.citing.gate import unsupported
 
 NO_SOURCE = "[no source]"
 _FENCE = "```"
@@ -14,12 +14,7 @@ def unsupported_sentences(answer: Answer, citations: Sequence[Citation]) -> list
     """The sentences of an answer that no quote supports, even weakly; none where there is no answer."""
     if answer.found is not True:
         return []
-    backed = [one.answer_chars for one in citations if one.support is not Support.NONE]
-    return [
-        (start, end)
-        for start, end in sentences(answer.text)
-        if not any(first < end and last > start for first, last in backed)
-    ]
+    return unsupported(answer.text, citations)
 
 
 def marked_text(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lctx.core.citing.citation import Status, Support
-from lctx.core.citing.gate import unproven
+from lctx.core.citing.gate import unproven, unsupported
 from lctx.core.citing.squeeze import squeeze
 from lctx.core.citing.verify import MIN_QUOTE_CHARS, verify_quote
 
@@ -127,6 +127,18 @@ def test_the_gate_names_each_sentence_without_proof():
     assert unproven(text, [citation((0, len(text)))]) == []
     assert unproven(text, []) == spans
     assert unproven("", []) == []
+
+
+def test_what_is_marked_is_never_proven():
+    """This test ensures that the marks and the gate agree: a weak quote is no proof, and no missing source either."""
+    text = "Alpha is one. Beta is two. Gamma is three."
+    given = [
+        citation((0, 13)),
+        citation((14, 26), support=Support.WEAK),
+        citation((27, 42), support=Support.NONE),
+    ]
+    assert unsupported(text, given) == [(27, 42)]
+    assert set(unsupported(text, given)) < set(unproven(text, given)) == {(14, 26), (27, 42)}
 
 
 def test_a_weak_quote_does_not_undo_a_proof():
