@@ -135,10 +135,9 @@ def _make(
     *,
     started: float,
 ) -> None:
-    from lctx.core.answering.ask import AskSettings, plan_question
-
     from lctx.cli.folders import usable_directories
     from lctx.cli.models import Attachment
+    from lctx.core.answering.ask import AskSettings, plan_question
     from lctx.core.storage import ByteCache
 
     invocation = invocation_of(request, needs_question=False)
