@@ -56,6 +56,15 @@ def test_what_does_not_stand_there_is_told_why(question, why):
     assert why_absent(inputs(question, [VELL])) == why
 
 
+def test_a_name_that_stands_nowhere_is_told():
+    """This test ensures that a short question about a name is refused by that name, a long one is not."""
+    assert (
+        why_absent(inputs("Where is the harbour of Orsk?", [VELL])) == "“Orsk” stands nowhere in the sources"
+    )
+    long = "Did Orsk hear that the lighthouse burned and a new lamp was bought from a dealer in Hamburg?"
+    assert why_absent(inputs(long, [VELL])) is None
+
+
 def test_a_source_of_white_space_holds_no_answer():
     """This test ensures that a document without a word is no trouble."""
     assert why_absent(inputs("When was it built?", [document("\n \n")])) is not None

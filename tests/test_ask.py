@@ -113,6 +113,20 @@ def test_a_blank_field_asks_no_engine():
     )
 
 
+def test_a_value_of_another_form_is_not_taken():
+    """This test ensures that among forms of one layout the answer stands in the form that is asked about."""
+    rest = "Weather: calm\n" * 120
+    forms = [
+        document(f"Place: Vell\nPilot Age: 42\n{rest}", "vell.txt"),
+        document(f"Place: Orsk\nPilot Age: 58\n{rest}", "orsk.txt"),
+    ]
+    for said in ("42", "58"):
+        last = ready(ask("At Vell, what is the pilot age?", forms, ScriptedEngine(said), strategy="full"))
+        assert last.citations[0].document is forms[0]
+        assert "42" in last.answer.text
+        assert "58" not in last.answer.text
+
+
 @pytest.mark.parametrize(
     ("question", "doing"),
     [
@@ -134,6 +148,14 @@ def test_a_question_beyond_the_model_shows_passages(question, doing):
     assert [last.answer.text[slice(*one.answer_chars)] for one in last.citations] == lines
     assert all(one.status is Status.VERIFIED for one in last.citations)
     assert [one.marker for one in last.citations] == list(range(1, len(lines) + 1))
+
+
+def test_passages_are_few():
+    """This test ensures that in place of a summary a handful of passages is shown, some of every source."""
+    many = [document(f"Town {number}. It has a harbour.\n\n" * 90, f"{number}.txt") for number in range(3)]
+    last = ready(ask("Summarise this document", many, ScriptedEngine("No.")))
+    assert {one.document.path for one in last.citations} == {"0.txt", "1.txt", "2.txt"}
+    assert len(last.citations) == 5
 
 
 @pytest.mark.parametrize("question", ["", "  \n\t "])

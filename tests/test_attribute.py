@@ -71,6 +71,15 @@ def test_a_number_inside_another_is_no_evidence():
         assert backing(claim) is None
 
 
+def test_letters_that_fold_to_two_are_looked_through():
+    """This test ensures that word edges are seen in text whose letters grow when their case is folded."""
+    pool = pool_of("Die Straße nach Vell wurde 1807 gebaut, die Maße stehen im İzmirer Buch.")
+    assert backing("die STRASSE nach Vell", pool)[1] is Support.SUPPORTED
+    assert backing("1807", pool)[1] is Support.SUPPORTED
+    assert backing("80", pool) is None
+    assert backing("trass", pool) is None
+
+
 def test_half_a_claim_is_weak_and_less_is_none():
     """This test ensures that support is told by how much of the claim the quote holds."""
     text, support = backing("The lighthouse burned and was never rebuilt")

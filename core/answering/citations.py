@@ -1,28 +1,10 @@
 """The sentences of an answer -> its citations, numbered in order of appearance."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from lctx.core.chunking.sentences import sentences
-from lctx.core.citing.attribute import Evidence, find_evidence
+from lctx.core.citing.attribute import Evidence
 from lctx.core.citing.citation import Attribution, Citation, Status, Support
 from lctx.core.retrieval.focus import Sentence
-from lctx.core.retrieval.question import Query
-
-
-def cite_afterwards(text: str, pool: Sequence[Sentence], query: Query) -> list[Citation]:
-    """A citation for each sentence of `text` that something in `pool` backs, found by lctx.
-
-    Args:
-        text: The answer.
-        pool: What the model read, sentence by sentence.
-        query: The question, understood.
-    """
-    found = ((chars, find_evidence(text[slice(*chars)], pool, query.weights)) for chars in sentences(text))
-    return numbered(
-        citation_of(chars, evidence, Attribution.LCTX)
-        for chars, evidence in found
-        if evidence is not None and evidence.support is not Support.NONE
-    )
 
 
 def citation_of(chars: tuple[int, int], evidence: Evidence, by: Attribution) -> Citation:

@@ -93,7 +93,8 @@ def _is_the_place(evidence: Evidence, best: Sentence | None) -> bool:
         return True
     if label_and_value(best.text):
         # A form says one thing a field: words from any other field answer another question.
-        return evidence.sentence.start <= best.start < evidence.sentence.end
+        is_same = evidence.sentence.chunk is best.chunk
+        return is_same and evidence.sentence.start <= best.start < evidence.sentence.end
     return evidence.sentence.score >= _LEAST_SHARE * best.score
 
 

@@ -100,11 +100,12 @@ def _stands_in(squeezed: str, text: str) -> bool:
     """Whether a squeezed, casefolded claim stands in `text` with nothing but its own words at its edges."""
     within = squeeze(text)
     folded = within.text.casefold()
-    if len(folded) != len(within.text):
-        return squeezed in folded
+    owners: Sequence[int] = range(len(folded))
+    if len(folded) != len(within.text):  # "ß" folds to two letters
+        owners = [index for index, letter in enumerate(within.text) for _ in letter.casefold()]
     at = folded.find(squeezed)
     while at >= 0:
-        start, end = within.original(at, at + len(squeezed))
+        start, end = within.original(owners[at], owners[at + len(squeezed) - 1] + 1)
         edges = (text[max(start - 1, 0) : start + 1], text[end - 1 : end + 1])
         if not any(len(edge) > 1 and edge.isalnum() for edge in edges):
             return True
