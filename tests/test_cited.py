@@ -180,7 +180,8 @@ def test_the_same_quote_has_one_number(model):
 
 
 @pytest.mark.parametrize(
-    "deltas", [("NOT FOUND",), tuple("NOT FOUND."), (" ", "NOT", " FO", "UND"), ("",), (" \n",)]
+    "deltas",
+    [("NOT FOUND",), tuple("NOT FOUND."), (" ", "NOT", " FO", "UND"), ("",), (" \n",), ("Not found", ".")],
 )
 def test_not_found_is_an_answer(model, deltas):
     """This test ensures that the signal is recognised however it is cut, and no part of it is shown as an answer."""
@@ -193,7 +194,12 @@ def test_not_found_is_an_answer(model, deltas):
 
 def test_an_answer_that_begins_like_the_signal_is_shown(model):
     """This test ensures that what was held back comes once it cannot be the signal any more."""
-    for told in ("NO lighthouse burned.", "NOT", "NOTE: the lighthouse burned in 1911."):
+    for told in (
+        "NO lighthouse burned.",
+        "NOT",
+        "NOTE: the lighthouse burned in 1911.",
+        "Not found guilty, the mayor left.",
+    ):
         events = ask(QUESTION, SOURCES, ScriptedEngine(*told), model)
         assert "".join(event.text for event in events if isinstance(event, AnswerDelta)) == told
         assert ready(events).answer.text == told

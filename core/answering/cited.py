@@ -20,6 +20,7 @@ from lctx.core.errors import EngineError
 from lctx.core.retrieval.focus import Sentence
 
 _NOT_FOUND = "NOT FOUND"
+_SOFTENED = frozenset({"not found", "not found in the sources"})
 _CUT = "the answer was cut at --max-tokens"
 
 
@@ -38,7 +39,7 @@ def answer_with_citations(inputs: Inputs, planned: Planned, engine: Engine) -> I
         elif more := markers.feed(event.text):
             text += more
             # "NOT FOUND" is a signal, not an answer: hold back what may still become it.
-            if not _NOT_FOUND.startswith(text.strip()[: len(_NOT_FOUND)]):
+            if not _NOT_FOUND.startswith(text.strip()[: len(_NOT_FOUND)].upper()):
                 yield AnswerDelta(text[markers.passed_on :])
                 markers.passed_on = len(text)
     text += markers.finish()
@@ -52,7 +53,7 @@ def answer_with_citations(inputs: Inputs, planned: Planned, engine: Engine) -> I
 
 def _ready(inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter, asked: Asked) -> AnswerReady:
     coverage = coverage_of(planned.plan)
-    if not text.strip() or text.strip().startswith(_NOT_FOUND):
+    if _says_not_found(text):
         why = "the model did not find it in what it read"
         answer = Answer("Not found in the sources.", found=False, reason=why)
         return AnswerReady(answer, (), coverage, asked.usage, asked.first_token_s)
@@ -70,6 +71,12 @@ def _ready(inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter, a
         asked.first_token_s,
         tuple(warnings),
     )
+
+
+def _says_not_found(text: str) -> bool:
+    """Whether an answer is the signal, as it was asked for or as models soften it; silence is one too."""
+    said = text.strip()
+    return not said or said.startswith(_NOT_FOUND) or said.rstrip(".").casefold() in _SOFTENED
 
 
 def _cite(
