@@ -78,6 +78,7 @@ def assert_adds_up(asked, planned):
     assert min(parts) >= 0
     if asked.settings.budget is not None:
         assert plan.read_tokens <= asked.settings.budget
+        assert budget.sources <= asked.settings.budget
     position = {id(one): number for number, one in enumerate(asked.documents)}
     order = [(position[id(piece.chunk.document)], piece.start) for piece in plan.included]
     assert order == sorted(order)
@@ -239,7 +240,7 @@ def test_the_cache_is_planned_for_prompt_and_answer():
     assert planned.kv_cache_bytes == kv_cache_bytes(small_model().shape, planned.prompt_tokens + 17)
 
 
-def test_the_fence_is_the_same_for_every_question_and_unknown_to_documents(folder):
+def test_the_fence_is_the_same_for_every_question_and_unknown_to_documents(folder, tmp_path, monkeypatch):
     """This test ensures that the prefix cache holds between questions, and no document can close the fence."""
     tokenizer = PieceTokenizer()
     source = document(LONG[:800])
@@ -253,6 +254,9 @@ def test_the_fence_is_the_same_for_every_question_and_unknown_to_documents(folde
     other = document(LONG[:801])
     third = plan_answer(inputs("Who?", [other], chat_model(folder), tokenizer)).laid_out.prompt
     assert fence not in tokenizer.decode(third)
+    monkeypatch.setenv("LCTX_HOME", str(tmp_path))  # another user, another secret
+    elsewhere = plan_answer(inputs("Who?", [source], chat_model(folder), tokenizer)).laid_out.prompt
+    assert fence not in tokenizer.decode(elsewhere)
 
 
 def test_the_sample_is_planned_to_the_page():
