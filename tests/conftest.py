@@ -15,6 +15,10 @@ import pytest
 from managed_servers import servers_of
 from tiny_model import write_tiny_model
 
+# Where a shell starts the tests in the background, Ctrl-C is ignored in them and in every command that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 VLLM_READY_S = 240
 CONVERT = """
 import sys
