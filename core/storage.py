@@ -5,6 +5,7 @@ import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _DIRECTORY_MODE = 0o700
@@ -75,9 +76,16 @@ def local_secret() -> bytes:
         if len(kept) == _SECRET_BYTES:
             return kept
     made = os.urandom(_SECRET_BYTES)
-    with suppress(OSError):
+    try:
         write_atomically(path, made)
+    except OSError:
+        return _secret_of_this_process()
     return made
+
+
+@cache
+def _secret_of_this_process() -> bytes:
+    return os.urandom(_SECRET_BYTES)
 
 
 class ByteCache:

@@ -6,10 +6,11 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from answering_parts import NO_CACHE, document
+from answering_parts import NO_CACHE, PieceTokenizer, chat_model, document, inputs
 from cli_answers import CONTRACT, ROOT, SAMPLE, run_lctx
 
 from lctx.cli.models import Attachment
@@ -209,12 +210,12 @@ def test_a_chat_prompt_is_the_servers_own(running, capabilities):
     documents, questions = examples()
     profile = replace(running.profile, capabilities=capabilities)
     for question in questions[-2:]:
-        inputs = Inputs(
+        asked = Inputs(
             question, documents, profile, running.tokenizer, NO_CACHE, AskSettings(budget=400, max_tokens=8)
         )
-        planned = plan_answer(inputs)
+        planned = plan_answer(asked)
         assert planned.passages
-        messages = replace(layout_of(inputs), template=None).lay_out(planned.passages, question).prompt
+        messages = replace(layout_of(asked), template=None).lay_out(planned.passages, question).prompt
         ids = running.templated(messages)
         assert planned.laid_out.prompt == ids
         assert all(passage.text in running.text_of(ids) for passage in planned.passages)
@@ -335,3 +336,19 @@ def test_a_second_question_reads_the_sources_from_the_cache(request, lctx_home, 
         assert record["plan"]["prompt_tokens"] == record["usage"]["prompt_tokens"]
         usages.append(record["usage"])
     assert usages[1]["cached_tokens"] >= 0.95 * usages[0]["prompt_tokens"]
+
+
+def test_one_fence_encloses_the_sources_where_no_secret_can_be_kept(monkeypatch, tmp_path):
+    """This test ensures that a home that cannot be written costs a run no prefix: its questions share a fence."""
+    (tmp_path / "home").write_text("a file")
+    monkeypatch.setenv("LCTX_HOME", str(tmp_path / "home"))
+    profile, tokenizer = chat_model(tmp_path / "model"), PieceTokenizer()
+    source = document("The key hangs in the office.\n")
+    prompts = [
+        plan_answer(inputs(question, [source], profile, tokenizer)).laid_out.prompt
+        for question in ("Where is the key?", "What hangs in the office?")
+    ]
+    both = takewhile(lambda pair: pair[0] == pair[1], zip(*prompts, strict=False))
+    shared = tokenizer.decode([one for one, _ in both])
+    assert shared.rpartition("</sources ")[0]
+    assert shared.endswith("Question:")

@@ -19,7 +19,7 @@ from lctx.core.errors import DoesNotFitError, UsageError
 from lctx.core.models.profile import PromptStyle
 from lctx.core.planning.kv_cache import kv_cache_bytes
 from lctx.core.planning.plan import ContextBudget, ContextPlan, StrategyEstimate
-from lctx.core.storage import local_secret
+from lctx.core.storage import directories, local_secret
 from lctx.core.tokens.template import load_chat_template
 
 STRATEGIES = ("full", "retrieve")
@@ -50,7 +50,7 @@ def layout_of(inputs: Inputs) -> Layout:
     if profile.style is PromptStyle.COMPLETION:
         known = (tokenizer.special(name) for name in _BOS) if profile.add_bos else ()
         return CompletionLayout(tokenizer, next((one for one in known if one is not None), None))
-    template = load_chat_template(profile) if profile.path else None
+    template = load_chat_template(profile, directories().cache) if profile.path else None
     named = "".join(document.sha256 for document in inputs.documents).encode()
     fence = hashlib.blake2b(named, key=local_secret(), digest_size=6).hexdigest()
     return ChatLayout(tokenizer, template, profile.add_bos, fence, brief=inputs.is_lookup_only)
