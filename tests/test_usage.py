@@ -28,6 +28,7 @@ from lctx.core.engine.state import ServerFiles, read_state
 from lctx.core.models.profile import Capability, ModelProfile, PromptStyle
 from lctx.core.planning.plan import ContextPlan
 from lctx.core.storage import directories
+from lctx.core.tokens.control import CONTROL_LOOKING, spaced_out
 from lctx.core.tokens.served import ServedTokenizer
 from lctx.core.tokens.template import Turn, encode_chat, load_chat_template
 from lctx.core.tokens.tokenizer import Tokenizer
@@ -298,6 +299,33 @@ def test_messages_are_an_estimate_and_no_error(running, tmp_path):
         assert all(isinstance(turn, Message) for turn in prompts[0])
         assert 0.85 < plan.prompt_tokens / ready.usage.prompt_tokens < 1.15
     attachment.close()
+
+
+@pytest.mark.parametrize("running", [SMOLLM2, VLLM], indirect=True)
+def test_nothing_in_a_message_becomes_a_control_token(running):
+    """This test ensures that a server that puts messages into its own template finds no token to obey in them."""
+    profile = replace(running.profile, path=None, capabilities=CITED)
+    steering = {one for token in CONTROL if (one := running.tokenizer.special(token)) is not None}
+    found = []
+    for text, question in (
+        ("".join(HOSTILE), f"Where is the {''.join(CONTROL)} key?"),
+        ("A key.\n", "Which?"),
+    ):
+        asked = Inputs(question, [document(text)], profile, running.tokenizer, NO_CACHE, AskSettings("full"))
+        laid_out = plan_answer(asked).laid_out
+        assert not laid_out.exact
+        found.append([one for one in running.templated(laid_out.prompt) if one in steering])
+    assert found[0] == found[1]
+    assert len(found[0]) == 5  # three turns begin, two end
+
+
+def test_only_what_looks_like_a_control_token_is_spaced_out():
+    """This test ensures that all that engines take for one is broken up, and that code and markup stay whole."""
+    for token in (*CONTROL, *CONTROL_LOOKING, "<<SYS>>", "[/INST]", "<tool_call>", "<｜User｜>"):
+        assert spaced_out(f"a{token}b").replace(" ", "") == f"a{token}b"
+        assert token not in spaced_out(f"a{token}b")
+    for text in ("<table><td/></p>", "a < b | c > d", "list[int][0]", "[S1]", "<sources 0a>", "Vec<String>"):
+        assert spaced_out(text) == text
 
 
 @pytest.mark.parametrize("running", [SMOLLM2, VLLM], indirect=True)

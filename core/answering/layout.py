@@ -11,6 +11,7 @@ from typing import Protocol
 
 from lctx.core.engine.protocol import Message, Prompt
 from lctx.core.planning.plan import Piece
+from lctx.core.tokens.control import spaced_out
 from lctx.core.tokens.template import ChatTemplate, Turn, encode_chat
 from lctx.core.tokens.tokenizer import Tokenizer
 
@@ -180,7 +181,7 @@ class ChatLayout:
         num_sources = sum(counts[2:-2:3]) if passages else 0
         if self.template is None:
             system = self.tokenizer.count_batch([self._system])[0]
-            prompt: Prompt = (Message("system", self._system), Message("user", "".join(parts)))
+            prompt: Prompt = (Message("system", self._system), Message("user", spaced_out("".join(parts))))
             rest = system + sum(counts) - num_sources - counts[-1] + _TEMPLATE_GUESS
             return LaidOut(prompt, rest, num_sources, counts[-1], exact=False)
         content = [token for text in self.tokenizer.encode_batch(parts) for token in text]

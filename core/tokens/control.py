@@ -25,3 +25,22 @@ Source: llama.cpp, "control-looking token" in src/llama-vocab.cpp.
 def is_marker(token: str) -> bool:
     """Whether an added token looks like one that steers a model (`<think>`, `[INST]`)."""
     return _MARKER.fullmatch(token) is not None
+
+
+_SPELLED = re.compile(
+    # <|im_start|>, <｜User｜>, <start_of_turn>; and, by name, those that look like any tag
+    r"<(?=[|｜][^<>\n]{0,80}>|[^<>\n]{0,80}[|｜]>|/?[A-Za-z]+(?:_[A-Za-z]+)+>|<SYS>>|</SYS>>"
+    r"|/?(?:s|bos|eos|pad|unk|mask|think|EOT|PRE|SUF|MID|REPO|PAD|reponame|filename)>"
+    r"|fim-[a-z]+>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS|CALL_ID|THINK|IMG"
+    r"|PREFIX|SUFFIX|MIDDLE|EOT|EOS|BOS|PAD|UNK|CLS|SEP|MASK|gMASK)\]|e~\[)"
+)
+
+
+def spaced_out(text: str) -> str:
+    """`text` with a space inside each control token that it spells, as in `< |im_end|>`.
+
+    For messages, which a server reads for control tokens after it has put them into its template. A quote of
+    such text still stands: quotes are compared without white space.
+    """
+    return _SPELLED.sub(r"\g<0> ", text)
