@@ -142,10 +142,31 @@ def test_an_id_that_was_not_read_is_unknown(model):
 def test_a_wrong_id_is_re_pointed(model):
     """This test ensures that a sentence cited to the wrong passage is tied to the one that says it, and told so."""
     last = answered(model, "The lighthouse burned in 1911 [S1].")
-    right = [one for one in last.citations if one.support is Support.SUPPORTED]
-    assert [(one.document.path, one.by) for one in right] == [("lamp.txt", Attribution.LCTX)]
-    wrong = [one for one in last.citations if one.document.path == "harbour.txt"]
-    assert all(one.by is Attribution.MODEL and one.support is not Support.SUPPORTED for one in wrong)
+    assert [(one.document.path, one.status, one.by, one.support) for one in last.citations] == [
+        ("lamp.txt", Status.MISATTRIBUTED, Attribution.MODEL, Support.SUPPORTED)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "path", "status"),
+    [
+        ('They say "a new lamp came from Hamburg" [S2].', "lamp.txt", Status.VERIFIED),
+        ("They say “a new lamp came from Hamburg”.", "lamp.txt", Status.VERIFIED),
+        ('They say "a new lamp came from Hamburg" [S1].', "lamp.txt", Status.MISATTRIBUTED),
+        ('They say "a new lamp came over from Hamburg" [S2].', "lamp.txt", Status.APPROXIMATE),
+        ('They say "a submarine was sold to Norway" [S2].', "lamp.txt", Status.UNVERIFIED),
+    ],
+)
+def test_a_quote_in_the_answer_is_looked_up(model, told, path, status):
+    """This test ensures that words in quotation marks are checked against the place that the model named."""
+    last = answered(model, told)
+    first = last.citations[0]
+    assert (first.document.path, first.status, first.by) == (path, status, Attribution.MODEL)
+    if status is Status.UNVERIFIED:
+        assert (first.quote, first.support) == ("a submarine was sold to Norway", Support.NONE)
+    else:
+        assert first.quote == first.document.text[slice(*first.location.chars)]
+        assert first.support is Support.SUPPORTED
 
 
 def test_places_of_two_files_are_not_taken_for_one(model):

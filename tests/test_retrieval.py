@@ -198,7 +198,7 @@ def test_focus_orders_all_sentences():
 
 def test_a_field_beats_a_label_without_value():
     """This test ensures that of two fields of one name the one that was filled in is read first."""
-    source = document("Runway Length:\nSomething else stands here.\nRunway Length: 4,200 ft\n")
+    source = document("Runway Length:\nElevation: 20 ft\nRunway Length: 4,200 ft\n")
     ranking = Retriever(split_document(source)).rank("What is the runway length?")
     assert focus(ranking.query, ranking.best)[0].text == "Runway Length: 4,200 ft"
 

@@ -118,7 +118,7 @@ def test_lines_of_code_are_read_as_they_stand():
     code = "import os\n\n\ndef lighthouse():\n    if os.name:\n        return 1911\n"
     asked, selection = chosen("Where is lighthouse defined?", [document(code, "a.py", "code")], 10**6)
     texts = [one.text for one in selection.passages]
-    assert texts[-3:] == ["def lighthouse():", "if os.name:", "return 1911"]
+    assert texts[-3:] == ["def lighthouse():", "    if os.name:", "        return 1911"]
     assert cost(asked, selection) <= SENTENCE_TOKENS
 
 

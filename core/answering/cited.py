@@ -1,23 +1,18 @@
 """A capable model's answer: sentences as they stream, and the ids that it cites, checked at the end."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 
 from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
 from lctx.core.answering.asking import Asked
-from lctx.core.answering.citations import citation_of, numbered
+from lctx.core.answering.checking import check_answer
+from lctx.core.answering.citations import numbered
 from lctx.core.answering.coverage import coverage_of
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.markers import MarkerFilter
 from lctx.core.answering.plan_answer import Planned
-from lctx.core.answering.pool import sentences_read
-from lctx.core.chunking.chunk import Chunk
-from lctx.core.chunking.sentences import sentences
-from lctx.core.citing.attribute import find_evidence
-from lctx.core.citing.citation import Attribution, Citation, Support
 from lctx.core.engine.events import FinishReason, TextDelta
 from lctx.core.engine.protocol import Engine, Sampling
 from lctx.core.errors import EngineError
-from lctx.core.retrieval.focus import Sentence
 
 _NOT_FOUND = "NOT FOUND"
 _SOFTENED = frozenset({"not found", "not found in the sources"})
@@ -57,7 +52,7 @@ def _ready(inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter, a
         why = "the model did not find it in what it read"
         answer = Answer("Not found in the sources.", found=False, reason=why)
         return AnswerReady(answer, (), coverage, asked.usage, asked.first_token_s)
-    citations, unknown = _cite(inputs, planned, text, markers)
+    citations, unknown = check_answer(inputs, planned, text, markers)
     warnings = (
         [f"the model cited {len(unknown)} ids that it was not given: {', '.join(unknown)}"] if unknown else []
     )
@@ -77,51 +72,3 @@ def _says_not_found(text: str) -> bool:
     """Whether an answer is the signal, as it was asked for or as models soften it; silence is one too."""
     said = text.strip()
     return not said or said.startswith(_NOT_FOUND) or said.rstrip(".").casefold() in _SOFTENED
-
-
-def _cite(
-    inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter
-) -> tuple[list[Citation], list[str]]:
-    """A citation for each sentence: from the chunks it cites, else from all that was read."""
-    pool = sentences_read(inputs, planned)
-    read = {id(piece.chunk) for piece in planned.plan.included}
-    citations: list[Citation] = []
-    unknown: list[str] = []
-    query = inputs.ranking.query
-    asked = query.identity.union(query.weights)
-    spans = sentences(text)
-    for position, (start, end) in enumerate(spans):
-        until = spans[position + 1][0] if position + 1 < len(spans) else len(text) + 1
-        cited: list[Chunk] = []
-        # An id in front of everything belongs to the first sentence.
-        for number in markers.between(start if position else -1, until):
-            known = 0 < number <= len(inputs.chunks) and id(inputs.chunks[number - 1]) in read
-            if known:
-                cited.append(inputs.chunks[number - 1])
-            else:
-                unknown.append(f"S{number}")
-        citations += _citations_of(text[start:end], (start, end), cited, pool, asked)
-    return citations, unknown
-
-
-def _citations_of(
-    claim: str,
-    chars: tuple[int, int],
-    cited: Sequence[Chunk],
-    pool: Sequence[Sentence],
-    asked: Collection[str],
-) -> list[Citation]:
-    found = []
-    for chunk in cited:
-        own = [sentence for sentence in pool if sentence.chunk is chunk]
-        if (evidence := find_evidence(claim, own, asked)) is not None:
-            found.append(citation_of(chars, evidence, Attribution.MODEL))
-    if any(citation.support is Support.SUPPORTED for citation in found):
-        return found
-    evidence = find_evidence(claim, pool, asked)
-    if evidence is not None and evidence.support is not Support.NONE:
-        best = citation_of(chars, evidence, Attribution.LCTX)
-        places = [(citation.document.path, citation.location.chars) for citation in found]
-        if (best.document.path, best.location.chars) not in places:
-            found.append(best)
-    return found

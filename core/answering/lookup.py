@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
 from lctx.core.answering.asking import Asked
-from lctx.core.answering.citations import citation_of, quote_of
+from lctx.core.answering.citations import citation_of, numbered, quote_of
 from lctx.core.answering.coverage import coverage_of
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.plan_answer import Planned
@@ -77,12 +77,12 @@ def _held_to(
     if evidence is not None and _is_the_place(evidence, best) and _adds_something(text, inputs):
         text = _whole_value(text, evidence.sentence, inputs.question or "")
         citation = citation_of((0, len(text)), evidence, Attribution.LCTX)
-        return Answer(text, found=True), (_marked(citation),), ()
+        return Answer(text, found=True), tuple(numbered([citation])), ()
     if best is None:
         return Answer(NOT_FOUND, found=False, reason="no sentence that was read answers the question"), (), ()
     quoted = _quotable(best)
     citation = quote_of(best, (0, len(quoted)), Support.SUPPORTED, Attribution.LCTX)
-    return Answer(quoted, found=True), (_marked(citation),), (_QUOTED,)
+    return Answer(quoted, found=True), tuple(numbered([citation])), (_QUOTED,)
 
 
 def _is_the_place(evidence: Evidence, best: Sentence | None) -> bool:
@@ -128,9 +128,3 @@ def _quotable(sentence: Sentence) -> str:
     """The sentence in one line; of a long one its beginning."""
     words = sentence.text.replace("\ufffe", "").split()
     return " ".join(words[:_MOST_WORDS]) + (" …" if len(words) > _MOST_WORDS else "")
-
-
-def _marked(citation: Citation) -> Citation:
-    from dataclasses import replace
-
-    return replace(citation, marker=1)

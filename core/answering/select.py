@@ -153,8 +153,11 @@ def _best_few(focused: Sequence[Sentence]) -> Iterator[Sentence]:
 
 
 def _one_line(sentence: Sentence) -> str:
-    if sentence.chunk.document.kind in LINE_KINDS:
-        return sentence.text.rstrip()
+    document = sentence.chunk.document
+    if document.kind in LINE_KINDS:
+        # A line of code keeps its indentation, which the sentence leaves out.
+        line_start = max(document.text.rfind("\n", 0, sentence.start) + 1, sentence.chunk.start)
+        return document.text[line_start : sentence.end].rstrip()
     return " ".join(sentence.text.replace("\ufffe", "").split())
 
 

@@ -20,6 +20,7 @@ _HYPHEN = "\ufffe"
 """pdfium's mark of a word that goes on in the next line: in the text both lines are one."""
 _LETTER = re.compile(r"[^\W\d_]")
 _LABEL = re.compile(r"(?:^|\s)[A-Z][\w/&()' -]{1,40}:(?:\s|$)")
+_LONE_LABEL = re.compile(r"[A-Z][\w/&()' -]{1,40}:")
 _BULLET = re.compile(r"\s*(?:[-*•·▪◦‣|#>]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 _CLOSED = re.compile(r"[.!?:;。！？][\"'”’)\]]*\s*$")
 
@@ -71,6 +72,8 @@ def _paragraphs(text: str, *, by_line: bool) -> list[tuple[int, int]]:
         joined = has_words and is_full and not _LABEL.search(line) and not _CLOSED.search(line)
         if joined is False and has_words and is_full and line.endswith(".") and runs[-1][0] != start:
             joined = True  # running prose: the sentence ended where the line did, the paragraph goes on
+        if _LONE_LABEL.fullmatch(line):
+            joined = True  # "Delaware:", and whoever stands below it
     return runs
 
 

@@ -17,7 +17,6 @@ _IMPLIED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bhow old\b", re.IGNORECASE), "age"),
     (re.compile(r"\bwhen\b|\bwhat day\b", re.IGNORECASE), "date"),
     (re.compile(r"\bwhere\b", re.IGNORECASE), "location place"),
-    (re.compile(r"\bwho\b", re.IGNORECASE), "name"),
     (re.compile(r"\bhow (?:long|far|deep|wide|tall|high)\b", re.IGNORECASE), "length distance height"),
     (re.compile(r"\bhow (?:much|expensive)\b", re.IGNORECASE), "amount price cost"),
 )
