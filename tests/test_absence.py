@@ -110,3 +110,23 @@ def test_no_sample_question_is_refused(samples, question):
 def test_what_neither_sample_speaks_of_is_refused(samples, question):
     """This test ensures that a question from another world is told as not found, without a model."""
     assert why_absent(inputs(question, samples)) is not None
+
+
+REPORT = document(
+    "Aviation Accident Report\nLocation: Vell Harbour Accident Number: VEL08CA055\n"
+    "The pilot, age 42, was landing on the old runway when the airplane struck a fence.\n"
+)
+
+
+def test_an_address_is_not_what_is_asked():
+    """This test ensures that the clause that names one report does not pull up the line with the report's name."""
+    asked = inputs("For accident VEL08CA055: How old was the pilot?", [REPORT])
+    assert why_absent(asked) is None
+    assert "age 42" in asked.focused[0].text
+    assert asked.ranking.query.asked == "How old was the pilot?"
+
+
+@pytest.mark.parametrize("address", ["For accident NYC99XX001", "For the accident at Brockton, ZZ"])
+def test_an_address_that_no_source_has_is_told(address):
+    """This test ensures that a question about another report is refused, not answered from this one."""
+    assert why_absent(inputs(f"{address}: How old was the pilot?", [REPORT])) is not None

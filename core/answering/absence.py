@@ -4,6 +4,7 @@ import re
 
 from lctx.core.answering.inputs import Inputs
 from lctx.core.chunking.fields import label_and_value
+from lctx.core.retrieval.identity import nameable
 from lctx.core.retrieval.terms import terms
 
 LEAST_COVERED = 0.36
@@ -44,10 +45,15 @@ def why_absent(inputs: Inputs) -> str | None:
 def _unheard_name(inputs: Inputs) -> str | None:
     """A name in a short question, capitalised inside the sentence, that no source holds in any form.
 
-    In a long question a name proves little: a speech does not name its speaker.
+    In a long question a name proves little: a speech does not name its speaker. Most of the
+    names in the clause that says what it is about ("For the accident at Wausau, WI: …") prove it in any.
     """
     query = inputs.ranking.query
     said = query.weights.keys() - query.implied
+    address = (inputs.question or "").rpartition(":")[0]
+    names = nameable(address) if address else set()
+    if names and 2 * len(names & inputs.ranking.unheard) > len(names):
+        return address
     for found in _NAME.finditer(inputs.question or ""):
         name = set(terms(found[0]))
         if name and name <= inputs.ranking.unheard and len(name) >= _MOST_OF * len(said):

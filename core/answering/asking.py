@@ -11,6 +11,8 @@ from lctx.core.engine.events import EngineEvent, Finished, FinishReason, Prefill
 from lctx.core.engine.protocol import Engine, Sampling
 from lctx.core.errors import DoesNotFitError, EngineError
 
+CUT = "the answer was cut at --max-tokens"
+
 
 @dataclass
 class Asked:

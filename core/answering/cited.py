@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
-from lctx.core.answering.asking import Asked
+from lctx.core.answering.asking import CUT, Asked
 from lctx.core.answering.checking import check_answer
 from lctx.core.answering.citations import numbered
 from lctx.core.answering.coverage import coverage_of
@@ -16,7 +16,6 @@ from lctx.core.errors import EngineError
 
 _NOT_FOUND = "NOT FOUND"
 _SOFTENED = frozenset({"not found", "not found in the sources"})
-_CUT = "the answer was cut at --max-tokens"
 
 
 def answer_with_citations(inputs: Inputs, planned: Planned, engine: Engine) -> Iterator[AnswerEvent]:
@@ -57,7 +56,7 @@ def _ready(inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter, a
         [f"the model cited {len(unknown)} ids that it was not given: {', '.join(unknown)}"] if unknown else []
     )
     if asked.reason is FinishReason.LENGTH:
-        warnings.append(_CUT)
+        warnings.append(CUT)
     return AnswerReady(
         Answer(text, found=True),
         tuple(numbered(citations)),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
-from lctx.core.answering.asking import Asked
+from lctx.core.answering.asking import CUT, Asked
 from lctx.core.answering.citations import citation_of, numbered, quote_of
 from lctx.core.answering.coverage import coverage_of
 from lctx.core.answering.inputs import Inputs
@@ -17,7 +17,7 @@ from lctx.core.answering.pool import sentences_read
 from lctx.core.chunking.fields import label_and_value
 from lctx.core.citing.attribute import Evidence, find_evidence
 from lctx.core.citing.citation import Attribution, Citation, Support
-from lctx.core.engine.events import TextDelta
+from lctx.core.engine.events import FinishReason, TextDelta
 from lctx.core.engine.protocol import Engine, Sampling
 from lctx.core.errors import EngineError
 from lctx.core.models.profile import PromptStyle
@@ -50,6 +50,8 @@ def answer_lookup(inputs: Inputs, planned: Planned, engine: Engine) -> Iterator[
         raise EngineError("the engine's answer has no end: the stream was closed", "ask again")
     pool = sentences_read(inputs, planned)
     answer, citations, warnings = _held_to(_tidy(text), pool, inputs)
+    if asked.reason is FinishReason.LENGTH and inputs.settings.max_tokens:
+        warnings = (*warnings, CUT)
     if answer.text:
         yield AnswerDelta(answer.text)
     yield AnswerReady(

@@ -32,7 +32,7 @@ class Identity:
     terms: frozenset[str]
 
 
-def _nameable(question: str) -> set[str]:
+def nameable(question: str) -> set[str]:
     """The terms that may be a name: of words with a capital or a digit, where the question has any."""
     marked = [word for word in question.split() if _MARKED.search(word)]
     return set(terms(" ".join(marked) if marked else question))
@@ -47,10 +47,12 @@ def identify(question: str, documents: Sequence[Document], holders: dict[str, se
         holders: For each term of the question, the positions of the documents that hold it.
     """
     total = len(documents)
-    if total < 2:  # noqa: PLR2004 - one document needs no telling apart
-        return Identity((0.0,) * total, frozenset())
     asked = set(terms(question))
     fronts = [set(terms(f"{document.path} {document.text[:FIRST_CHARS]}")) for document in documents]
+    if total < 2:  # noqa: PLR2004 - one document needs no telling apart, but may be addressed all the same
+        address = question.rpartition(":")[0]
+        named = nameable(address).intersection(*fronts) if fronts and address else ()
+        return Identity((0.0,) * total, frozenset(named))
     scores = [0.0] * total
     for term in asked:
         held = holders.get(term, set()) | {position for position, front in enumerate(fronts) if term in front}
@@ -62,7 +64,7 @@ def identify(question: str, documents: Sequence[Document], holders: dict[str, se
     best = max(range(total), key=scores.__getitem__)
     names = frozenset(
         term
-        for term in _nameable(question) & fronts[best]
+        for term in nameable(question) & fronts[best]
         if len(holders.get(term, set()) | {p for p, front in enumerate(fronts) if term in front}) <= total / 2
     )
     return Identity(tuple(scores), names if scores[best] > 0 else frozenset())

@@ -108,7 +108,7 @@ class Retriever:
         return identity.terms if len(best.text) > FIRST_CHARS else frozenset()
 
     def _named(self, identity: Identity) -> Document | None:
-        if not identity.terms:
+        if not identity.terms or len(self._documents) == 1:
             return None
         first, second = sorted(identity.scores, reverse=True)[:2]
         if first < _DECISIVE * second:
