@@ -4,6 +4,7 @@ import re
 
 from lctx.core.answering.inputs import Inputs
 from lctx.core.chunking.fields import label_and_value
+from lctx.core.retrieval.focus import LINE_KINDS, Sentence
 from lctx.core.retrieval.identity import nameable
 from lctx.core.retrieval.terms import terms
 
@@ -63,7 +64,7 @@ def _unheard_name(inputs: Inputs) -> str | None:
 
 def _is_field_asked_for(inputs: Inputs) -> bool:
     """Whether the best sentence is a field with a value, and the question says most of its label."""
-    field = label_and_value(inputs.focused[0].text)
+    field = _field_of(inputs.focused[0])
     label = set(terms(field[0])) if field and field[1] else set()
     return bool(label) and len(label & inputs.ranking.query.weights.keys()) >= _MOST_SAID * len(label)
 
@@ -73,7 +74,7 @@ def _blank_field(inputs: Inputs) -> str | None:
     asked = inputs.ranking.query.weights.keys()
     best: tuple[float, str, str] | None = None
     for sentence in inputs.focused[:_LOOKED_AT]:
-        field = label_and_value(sentence.text)
+        field = _field_of(sentence)
         if field is None:
             continue
         label = set(terms(field[0]))
@@ -82,3 +83,8 @@ def _blank_field(inputs: Inputs) -> str | None:
         if is_asked and (best is None or named > best[0]):
             best = named, *field
     return best[1] if best and not best[2] else None
+
+
+def _field_of(sentence: Sentence) -> tuple[str, str] | None:
+    """The field that a sentence is; a line of code is none: `class Cache:` is no label without a value."""
+    return None if sentence.chunk.document.kind in LINE_KINDS else label_and_value(sentence.text)

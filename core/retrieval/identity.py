@@ -17,6 +17,7 @@ _MARKED = re.compile(r"[A-Z0-9]")
 FIRST_CHARS = 1_200
 """Where a document says what it is."""
 _ELSEWHERE_WEIGHT = 0.6
+_CODE = frozenset({"code", "diff"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ def nameable(question: str) -> set[str]:
     return set(terms(" ".join(marked) if marked else question))
 
 
+def _front_of(document: Document) -> str:
+    """The text in which a document says what it is; code does not: the names at its top are its content."""
+    return "" if document.kind in _CODE else document.text[:FIRST_CHARS]
+
+
 def identify(question: str, documents: Sequence[Document], holders: dict[str, set[int]]) -> Identity:
     """Score `documents` by the question's rarer terms.
 
@@ -48,7 +54,7 @@ def identify(question: str, documents: Sequence[Document], holders: dict[str, se
     """
     total = len(documents)
     asked = set(terms(question))
-    fronts = [set(terms(f"{document.path} {document.text[:FIRST_CHARS]}")) for document in documents]
+    fronts = [set(terms(f"{document.path} {_front_of(document)}")) for document in documents]
     if total < 2:  # noqa: PLR2004 - one document needs no telling apart, but may be addressed all the same
         address = question.rpartition(":")[0]
         named = nameable(address).intersection(*fronts) if fronts and address else ()

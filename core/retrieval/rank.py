@@ -105,7 +105,8 @@ class Retriever:
         if not identity.terms:
             return frozenset()
         best = self._documents[identity.scores.index(max(identity.scores))]
-        return identity.terms if len(best.text) > FIRST_CHARS else frozenset()
+        is_alone = len(self._documents) == 1  # its names were taken from an address that ends in a colon
+        return identity.terms if is_alone or len(best.text) > FIRST_CHARS else frozenset()
 
     def _named(self, identity: Identity) -> Document | None:
         if not identity.terms or len(self._documents) == 1:
