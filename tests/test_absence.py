@@ -84,6 +84,12 @@ def test_a_field_with_a_value_is_not_blank(question):
     assert why_absent(inputs(question, [FORM])) is None
 
 
+def test_a_line_of_code_is_no_blank_field():
+    """This test ensures that `class ByteCache:` is not taken for a label whose value is missing."""
+    code = "class ByteCache:\n    size = 4\n\n    def put(self, key):\n        return key\n"
+    assert why_absent(inputs("What does ByteCache do?", [document(code, "cache.py", "code")])) is None
+
+
 def test_a_filled_field_of_the_same_name_is_found():
     """This test ensures that one blank copy of a field does not hide another that was filled in."""
     text = "Runway Length:\nRunway Length: 4,200 ft\n"

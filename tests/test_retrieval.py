@@ -100,6 +100,16 @@ def test_a_path_names_its_document():
     assert ranking.best[0].chunk.document is contract
 
 
+def test_a_name_in_code_is_asked_for_and_no_address():
+    """This test ensures that a constant at the top of one of several files is looked up, not taken for its name."""
+    filler = "".join(f"def step_{number}(row):\n    return row\n\n" for number in range(60))
+    first = document("_MAX_WORKERS = 4\n" + filler, "pool.py", "code")
+    other = document("_DEPTH = 9\n" + filler, "tree.py", "code")
+    ranking = Retriever([*split_document(other), *split_document(first)]).rank("What value has _MAX_WORKERS?")
+    assert "max_workers" in ranking.query.weights
+    assert ranking.best[0].chunk.text.startswith("_MAX_WORKERS = 4")
+
+
 # What is asked
 
 
