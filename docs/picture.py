@@ -24,7 +24,7 @@ from lctx.cli.terminal import TerminalView, answer_parts
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs/_static/ask.svg"
 SOURCE = "examples/constitution.pdf"
-QUESTION = "At what age is a person eligible to the Office of President?"
+QUESTION = "Above what value in controversy is the right of trial by jury preserved?"
 COLUMNS = 108
 
 # Rich's own template fetches a font from the network; a reader's machine has one.

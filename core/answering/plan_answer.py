@@ -26,6 +26,9 @@ STRATEGIES = ("full", "retrieve")
 _LOOKUP_ANSWER, _CITED_ANSWER = 48, 768
 """Tokens kept for an answer of a few words, and for cited sentences."""
 _BOS = ("<bos>", "<s>")
+_DEAR = 2
+"""How many times the prompt of the best sentences a small model may be given to read all: it answers no better
+for more (docs/benchmarks/ntsb.md)."""
 _NO_QUESTION = "which passages enter depends on the question"
 
 
@@ -150,9 +153,18 @@ def _choose(inputs: Inputs, estimates: Sequence[StrategyEstimate]) -> tuple[str,
         raise _too_long(inputs, inputs.num_tokens, inputs.settings.budget or inputs.window)
     if wanted is not None:
         return wanted, f"asked for; {full.why if wanted == 'full' else some.why}"
+    if full.fits and inputs.is_lookup_only and full.prompt_tokens > _DEAR * some.prompt_tokens:
+        return (
+            "retrieve",
+            f"reads {some.why}: a look-up needs no more, and all would cost {_times(full, some)}",
+        )
     if full.fits:
         return "full", f"{full.why} what {inputs.profile.name} was measured to answer over"
     return "retrieve", f"{full.why}: reads {some.why}"
+
+
+def _times(one: StrategyEstimate, other: StrategyEstimate) -> str:
+    return f"{one.prompt_tokens / other.prompt_tokens:.0f} times the prompt"
 
 
 def _too_long(inputs: Inputs, needed: int, room: int) -> DoesNotFitError:

@@ -53,7 +53,7 @@ def main():
                 checkout,
                 environment,
                 SAMPLE,
-                "Above what value in controversy is the right of trial by jury preserved?",
+                "At what age is a person eligible to the Office of President?",
             ),
         )
         print(
