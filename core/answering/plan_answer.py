@@ -27,8 +27,8 @@ _LOOKUP_ANSWER, _CITED_ANSWER = 48, 768
 """Tokens kept for an answer of a few words, and for cited sentences."""
 _BOS = ("<bos>", "<s>")
 _DEAR = 2
-"""How many times the prompt of the best sentences a small model may be given to read all: it answers no better
-for more (docs/benchmarks/ntsb.md)."""
+"""How many times the prompt of the best sentences a small model may be given to read all: more of it makes no
+better answer (docs/benchmarks/ntsb.md)."""
 _NO_QUESTION = "which passages enter depends on the question"
 
 
