@@ -113,8 +113,10 @@ def test_keep_alive_zero_ends_after_use_and_not_before(runtime, tiny_gguf):
     assert answers(engine)
     engine.close()
     assert wait_until(lambda: servers_of(runtime) == [])
-    assert list_servers(runtime) == []
-    assert {path.name for path in runtime.iterdir()} <= {".probe"}
+    # The kernel lets go of a dead process's locks a moment after it is gone; the next look clears up behind it.
+    assert wait_until(
+        lambda: list_servers(runtime) == [] and {path.name for path in runtime.iterdir()} <= {".probe"}
+    )
 
 
 def test_a_longer_keep_alive_extends_and_a_shorter_one_does_not(runtime, tiny_gguf):
