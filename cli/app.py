@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from lctx.cli.settings import KEYS
 from lctx.core.errors import ExitCode, LctxError, UsageError
 
 COMPLETION = "_LCTX_COMPLETE"
+_NO_SUCH_COMMAND = re.compile(r"No such command '(.*?)'\.?(?: Did you mean '?(.*?)'?\?)?$")
+_TOO_MANY = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)$")
 
 Job = Callable[[float], ExitCode]
 """A command, parsed and ready to run; told when the process began."""
@@ -87,13 +90,32 @@ def parse(argv: Sequence[str]) -> Job | ExitCode:
 
 
 def _usage_error(error: typer.TyperException) -> UsageError:
+    """What typer found wrong, as `<what>: <why>`; in its words where it is none of the common mistakes."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "lctx"
-    message = " ".join(error.format_message().split()).rstrip(".")
+    option, message = (
+        getattr(error, "option_name", None),
+        " ".join(error.format_message().split()).rstrip("."),
+    )
+    help_hint = f"{command} --help shows what there is"
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
         return UsageError("no command was given", 'try: lctx ask report.pdf "When does it end?"')
-    return UsageError(message, f"{command} --help shows what there is")
+    if type(error).__name__ == "NoSuchOption":
+        near = ", ".join(sorted(getattr(error, "possibilities", None) or ()))
+        return UsageError(f"{option}: no such option", f"did you mean {near}?" if near else help_hint)
+    if option is not None:
+        takes_none = "does not take" in message
+        return UsageError(
+            f"{option}: {'it takes no value' if takes_none else 'its value is missing'}", help_hint
+        )
+    if found := _NO_SUCH_COMMAND.match(message):
+        return UsageError(
+            f"{found[1]}: no such command", f"did you mean {found[2]}?" if found[2] else help_hint
+        )
+    if found := _TOO_MANY.match(message):
+        return UsageError(f"{found[1]}: one argument too many", help_hint)
+    return UsageError(message, help_hint)
 
 
 def _version(wanted: bool) -> None:

@@ -248,6 +248,13 @@ class Asking:
             self._notes.line(usage_line(ready, self._timings))
         if failure:
             self._notes.error(failure)
+        elif self._num_unsupported and ready and ready.answer.found is False:
+            self._notes.error(
+                GateError(
+                    "--require-citations: the answer was not found, and nothing proves that it is not there",
+                    "ask in the words of the sources, or name the source that holds it",
+                )
+            )
         elif self._num_unsupported:
             what = "sentence has" if self._num_unsupported == 1 else "sentences have"
             self._notes.error(

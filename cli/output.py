@@ -57,7 +57,8 @@ class StandardOutput:
         except OSError as error:
             _silence(sys.stdout.fileno())
             raise UsageError(
-                f"standard output: {error.strerror}", "make room, or name a file with -o"
+                f"standard output: {(error.strerror or str(error)).lower()}",
+                "make room, or name a file with -o",
             ) from error
 
     def close(self) -> None:
@@ -75,13 +76,14 @@ class OutputFile:
         self._path = path
         self._parts: list[str] = []
         with _telling(path):
-            self._target = path.resolve() if path.is_symlink() else path
+            self._special = path.exists() and not path.is_file()
+            # /dev/stdout is a link to something that has no name of its own.
+            self._target = path.resolve() if path.is_symlink() and not self._special else path
             if self._target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a directory")
             if not self._target.parent.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "its directory does not exist")
-            self._special = self._target.exists() and not self._target.is_file()
-            where = self._target if self._target.exists() and self._special else self._target.parent
+            where = self._target if self._special else self._target.parent
             if not os.access(where, os.W_OK):
                 raise PermissionError(errno.EACCES, "permission denied")
 
@@ -101,7 +103,11 @@ class OutputFile:
 
 def open_sink(path: str | None) -> Sink:
     """The sink of `-o`: standard output for None and `-`."""
-    return StandardOutput() if path in {None, "-"} else OutputFile(Path(str(path)))
+    if path in {None, "-"}:
+        return StandardOutput()
+    if not path:
+        raise UsageError("-o: the name is empty", "name a file, or leave -o out")
+    return OutputFile(Path(path))
 
 
 def _replace(target: Path, content: bytes) -> None:
@@ -133,7 +139,7 @@ def _telling(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = error.strerror or str(error)
+        why = (error.strerror or str(error)).lower()
         raise UsageError(f"{path}: cannot be written: {why}", "name another file with -o") from error
 
 

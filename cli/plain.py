@@ -16,7 +16,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~$&])")
 
 def text_of(ready: AnswerReady, *, cite: bool = True) -> str:
     """The answer with [n] behind its sentences, a blank line, and the sources; one newline at the end."""
-    parts = [_body(ready, "[{}]", cite=cite), *_notices(ready.answer)]
+    parts = [body_of(ready, cite=cite), *notices_of(ready.answer)]
     if cite and ready.citations:
         rows = [
             f'[{one.marker}] {place_of(one)}: "{one_line(one.quote)}" ({verdict_of(group)})'
@@ -24,12 +24,12 @@ def text_of(ready: AnswerReady, *, cite: bool = True) -> str:
             for one in group[:1]
         ]
         parts.append("\n".join(["Sources:", *rows]))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def markdown_of(ready: AnswerReady, *, cite: bool = True) -> str:
     """The answer as Markdown with footnotes; one newline at the end."""
-    parts = [_body(ready, "[^{}]", cite=cite), *(f"> {text}" for text in _notices(ready.answer))]
+    parts = [body_of(ready, "[^{}]", cite=cite), *(f"> {text}" for text in notices_of(ready.answer))]
     if cite and ready.citations:
         rows = [
             f"[^{one.marker}]: {escaped(place_of(one))}: "
@@ -38,7 +38,7 @@ def markdown_of(ready: AnswerReady, *, cite: bool = True) -> str:
             for one in group[:1]
         ]
         parts.append("\n".join(rows))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def notice_of(answer: Answer) -> str | None:
@@ -86,12 +86,17 @@ class PlainView:
             self._sink.close()
 
 
-def _body(ready: AnswerReady, number: str, *, cite: bool) -> str:
+def body_of(ready: AnswerReady, number: str = "[{}]", *, cite: bool) -> str:
+    """The answer with its numbers as a person reads it; nothing where the notice says the same and why."""
+    notice = notice_of(ready.answer)
+    if notice is not None and notice.startswith(ready.answer.text.strip().rstrip(".") + ":"):
+        return ""
     text = marked_text(ready.answer, ready.citations, number.format) if cite else ready.answer.text
     return displayable(text).strip("\n")
 
 
-def _notices(answer: Answer) -> list[str]:
+def notices_of(answer: Answer) -> list[str]:
+    """What stands beside an answer that is none, unless it says the same already."""
     notice = notice_of(answer)
     if notice is None or one_line(answer.text).rstrip(".").casefold() == notice.rstrip(".").casefold():
         return []

@@ -113,7 +113,7 @@ def _content(path: str, what: str, most: int) -> bytes:
             with Path(path).open("rb") as file:
                 content = file.read(most + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        why = (getattr(error, "strerror", None) or str(error)).lower()
         raise UsageError(f"{what} {path}: {why}", "check the path") from error
     if len(content) > most:
         raise UsageError(f"{what} {path}: larger than {most >> 20} MB", "name a smaller file")

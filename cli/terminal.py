@@ -10,11 +10,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from lctx.cli.clean import displayable, one_line
-from lctx.cli.marks import marked_text
 from lctx.cli.notes import Notes
 from lctx.cli.outcome import Outcome
 from lctx.cli.places import one_a_marker, place_of, verdict_of
-from lctx.cli.plain import notice_of
+from lctx.cli.plain import body_of, notices_of
 from lctx.core.answering.answer import AnswerReady
 from lctx.core.citing.citation import Citation, Status, Support
 from lctx.core.engine.events import PrefillProgress
@@ -130,10 +129,9 @@ def answer_parts(ready: AnswerReady, *, cite: bool) -> "list[Markdown | Text | P
     """What is printed of an answer, in order: the text, what must be said beside it, the sources."""
     from rich.text import Text
 
-    text = marked_text(ready.answer, ready.citations) if cite else ready.answer.text
-    parts: list[Markdown | Text | Panel] = [markdown(text)]
-    if notice := notice_of(ready.answer):
-        parts.append(Text(notice, style="yellow"))
+    text = body_of(ready, cite=cite)
+    parts: list[Markdown | Text | Panel] = [markdown(text)] if text else []
+    parts += [Text(notice, style="yellow") for notice in notices_of(ready.answer)]
     if cite and ready.citations:
         parts.append(sources_panel(ready.citations))
     return parts

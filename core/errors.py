@@ -103,7 +103,7 @@ class SourceError(LctxError):
     exit_code = ExitCode.USAGE
 
     def __init__(self, path: str, why: str, hint: str | None = None) -> None:
-        super().__init__(f"{path}: {why}", hint)
+        super().__init__(f"{'standard input' if path == '-' else path}: {why}", hint)
         self.path = path
         self.why = why
 

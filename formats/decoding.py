@@ -4,7 +4,8 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from lctx.core.errors import EmptySourceError, LimitError, UnsupportedSourceError
+from lctx.core.errors import LimitError, UnsupportedSourceError
+from lctx.formats.reader import nothing_in
 from lctx.formats.sniffing import HEAD_BYTES, has_binary_bytes, wide_encoding
 
 MAX_TEXT_BYTES = 100 * 1024 * 1024
@@ -76,7 +77,7 @@ def decode(path: str, content: bytes) -> Decoded:
         raise LimitError(path, why, "split it, or name the part that matters")
     decoded = _decoded(path, content)
     if not decoded.text or decoded.text.isspace():
-        raise EmptySourceError(path, "it holds nothing but white space" if decoded.text else "it is empty")
+        raise nothing_in(path, content if decoded.text else b"")
     return decoded
 
 

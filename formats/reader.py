@@ -4,6 +4,7 @@ import hashlib
 from typing import Protocol
 
 from lctx.core.document import Document, Location, Span
+from lctx.core.errors import EmptySourceError
 
 
 class Reader(Protocol):
@@ -21,3 +22,10 @@ def sha256_of(content: bytes) -> str:
 def one_span(text: str) -> tuple[Span, ...]:
     """The spans of a source whose lines are its only places: one from line 1, none where there is no text."""
     return (Span(0, len(text), Location(), first_line=1),) if text else ()
+
+
+def nothing_in(path: str, content: bytes) -> EmptySourceError:
+    """The error of a source without a word: it has no bytes, or white space only."""
+    why = "it holds nothing but white space" if content else "it is empty"
+    forgotten = "name a source before the question, or pipe something in"  # `lctx ask "why?"` in a script
+    return EmptySourceError(path, why, forgotten if path == "-" else "name a file that holds something")

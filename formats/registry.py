@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from lctx.core.document import Document
-from lctx.core.errors import EmptySourceError, EncryptedSourceError, UnsupportedSourceError
+from lctx.core.errors import EncryptedSourceError, UnsupportedSourceError
 from lctx.formats import sniffing
 from lctx.formats.languages import is_code
-from lctx.formats.reader import Reader
+from lctx.formats.reader import Reader, nothing_in
 
 _READS = "lctx reads PDF, Word (.docx), Markdown, text, source code and diffs"
 _SAVE_AS = {
@@ -101,7 +101,7 @@ def format_of(path: str, content: bytes) -> Format:
         UnsupportedSourceError: Binary content that no reader knows.
     """
     if not content or content.isspace():
-        raise EmptySourceError(path, "it holds nothing but white space" if content else "it is empty")
+        raise nothing_in(path, content)
     if sniffing.is_pdf(path, content):
         return PDF
     if sniffing.is_ole(content) or sniffing.is_zip(content):

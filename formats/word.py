@@ -56,7 +56,7 @@ def read_word(path: str, content: bytes) -> Document:
     if not text:
         if reading.runs.has_drawing:
             raise ScannedSourceError(path, "it holds pictures and no text", "run OCR on it first")
-        raise EmptySourceError(path, "it holds no text")
+        raise EmptySourceError(path, "it holds no text", "name a file that holds something")
     return Document(
         path=path,
         kind="docx",

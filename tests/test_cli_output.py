@@ -95,6 +95,15 @@ def test_a_device_is_written_to_directly():
     assert Path("/dev/null").is_char_device()
 
 
+def test_standard_output_by_its_path_is_written_to():
+    """This test ensures that `-o /dev/stdout` works in a pipe, where the link leads to nothing with a name."""
+    script = "from lctx.cli.output import open_sink; s = open_sink('/dev/stdout'); s.write('kept'); s.close()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout == "kept"
+
+
 @pytest.mark.parametrize(("name", "why"), [("", "directory"), ("no/such/answer.md", "does not exist")])
 def test_what_cannot_be_written_is_told_at_once(tmp_path, name, why):
     """This test ensures that an unusable `-o` fails before minutes of work, and says why."""
@@ -121,7 +130,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     )
     command = [sys.executable, "-c", script, str(target)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert f"{target}: cannot be written: {os.strerror(errno.EFBIG)}" in done.stdout
+    assert f"{target}: cannot be written: {os.strerror(errno.EFBIG).lower()}" in done.stdout
     assert target.read_text("utf-8") == "old"
     assert list(tmp_path.iterdir()) == [target]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000

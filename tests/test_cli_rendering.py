@@ -102,6 +102,11 @@ def test_what_was_not_found_is_told_plainly(found, told):
 def test_a_notice_is_not_said_twice():
     """This test ensures that an answer that is the notice already stands alone."""
     assert text_of(ready("Not found in the sources.", found=False)) == "Not found in the sources.\n"
+    absent = ready("Not found in the sources.", found=False, reason="no passage names it")
+    told = "Not found in the sources: no passage names it.\n"
+    assert text_of(absent) == told
+    assert markdown_of(absent) == f"> {told}"
+    assert printed(answer_parts(absent, cite=True), 100).strip() == told.strip()
 
 
 def test_several_numbers_share_a_sentence():
