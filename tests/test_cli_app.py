@@ -191,7 +191,7 @@ def test_a_full_standard_output_is_told(tmp_path):
             [LCTX, "doctor"], stdout=full, stderr=subprocess.PIPE, env=environment(tmp_path), check=False
         )
     assert done.returncode == 2
-    assert b"standard output: No space left on device" in done.stderr
+    assert b"standard output: no space left on device" in done.stderr
 
 
 def test_help_starts_fast_and_light(tmp_path):
