@@ -48,7 +48,6 @@ def test_version_is_the_packages(tmp_path):
         (["ask", "--quiet=3"], "--quiet: it takes no value"),
         (["stop", "one", "two"], "two: one argument too many"),
         (["ask", "x.pdf", "why?", "-o", ""], "-o: the name is empty"),
-        (["ask", "why, and when?"], "standard input: it is empty\nhint: name a source before the question"),
         (["ask", "x.pdf", "why?", "--budget", "many"], "--budget many: not a whole number"),
         (["ask", "x.pdf", "why?", "--format", "xml"], "--format xml: not one of"),
         (["ask", "x.pdf", "-q", "a", "--question-file", "b"], "both name the question"),

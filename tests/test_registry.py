@@ -51,6 +51,15 @@ def test_what_no_reader_knows_is_named(path, content, why):
     assert caught.value.hint
 
 
+def test_an_empty_standard_input_is_told_by_name():
+    """This test ensures that `lctx ask "why?"` in a script says what was forgotten."""
+    with pytest.raises(EmptySourceError) as raised:
+        format_of("-", b"")
+    assert raised.value.message == "standard input: it is empty"
+    assert raised.value.hint == "name a source before the question, or pipe something in"
+    assert raised.value.path == "-"
+
+
 def test_empty_and_encrypted_sources_have_their_own_errors():
     """This test ensures that nothing, white space, and a password are told apart from damage."""
     for content in (b"", b" \n\t\r\n"):
