@@ -36,7 +36,8 @@ _SAID: tuple[tuple[Capability, tuple[str, ...]], ...] = (
         (
             r"\b(?:list|enumerate|name|find|give|show)(?: me)? (?:all|every|each)\b",
             r"\blist (?:the|of)\b|^\s*list\b|\ball (?:of )?the \w+ (?:that|which|who|where)\b",
-            r"\bhow many (?:times|different|distinct)\b|\bwhich (?:\w+ )+are there\b",
+            r"\bhow many (?:different|distinct)\b|\bwhich (?:\w+ )+are there\b",
+            r"\bhow (?:many times|often) .*(?:mention|appear|occur|repeat)",
         ),
     ),
 )
