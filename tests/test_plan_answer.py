@@ -82,7 +82,7 @@ def assert_adds_up(asked, planned):
     position = {id(one): number for number, one in enumerate(asked.documents)}
     order = [(position[id(piece.chunk.document)], piece.start) for piece in plan.included]
     assert order == sorted(order)
-    for coverage in (coverage_of(plan), coverage_of_nothing(plan, "no reason")):
+    for coverage in (coverage_of(plan), coverage_of_nothing(plan, asked.documents, "no reason")):
         rows = [*coverage.read, *coverage.omitted]
         assert coverage.total_tokens == sum(row.tokens for row in rows) == plan.total_tokens
         assert sum(row.chars[1] - row.chars[0] for row in rows) == sum(
@@ -91,7 +91,7 @@ def assert_adds_up(asked, planned):
         assert all(row.reason is None for row in coverage.read)
         assert all(row.reason for row in coverage.omitted)
     assert coverage_of(plan).read_tokens == plan.read_tokens
-    assert coverage_of_nothing(plan, "no reason").read == ()
+    assert coverage_of_nothing(plan, asked.documents, "no reason").read == ()
 
 
 @given(

@@ -80,7 +80,7 @@ def answer_question(
     elif planned.passages and not inputs.is_lookup_only:
         yield from answer_with_citations(inputs, planned, engine())
     elif (why := why_absent(inputs)) is not None:
-        coverage = coverage_of_nothing(planned.plan, f"no model was asked: {why}")
+        coverage = coverage_of_nothing(planned.plan, inputs.documents, f"no model was asked: {why}")
         yield AnswerReady(Answer(NOT_FOUND, found=False, reason=why), (), coverage, None, None)
     else:
         yield from answer_lookup(inputs, planned, engine())

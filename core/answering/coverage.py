@@ -1,8 +1,9 @@
 """A plan -> the receipt: every character of the sources, read or left out, with its tokens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lctx.core.answering.answer import Coverage, CoverageRow
+from lctx.core.document import Document
 from lctx.core.planning.plan import ContextPlan, Piece
 
 
@@ -13,11 +14,10 @@ def coverage_of(plan: ContextPlan) -> Coverage:
     return Coverage(plan.exact, _merged(read), _merged(omitted))
 
 
-def coverage_of_nothing(plan: ContextPlan, reason: str) -> Coverage:
+def coverage_of_nothing(plan: ContextPlan, documents: Sequence[Document], reason: str) -> Coverage:
     """The receipt where no model was asked: all of the sources is left out, for one reason."""
+    order = {id(document): position for position, document in enumerate(documents)}
     pieces = [*plan.included, *(omission.piece for omission in plan.omitted)]
-    pieces.sort(key=lambda piece: (id(piece.chunk.document), piece.start))
-    order = {id(piece.chunk.document): position for position, piece in reversed(list(enumerate(pieces)))}
     pieces.sort(key=lambda piece: (order[id(piece.chunk.document)], piece.start))
     return Coverage(plan.exact, (), _merged((piece, reason) for piece in pieces))
 

@@ -82,6 +82,7 @@ def _held_to(
         return Answer(text, found=True), tuple(numbered([citation])), ()
     if best is None:
         return Answer(NOT_FOUND, found=False, reason="no sentence that was read answers the question"), (), ()
+    best = _introduced(best, pool)
     quoted = _quotable(best)
     citation = quote_of(best, (0, len(quoted)), Support.SUPPORTED, Attribution.LCTX)
     return Answer(quoted, found=True), tuple(numbered([citation])), (_QUOTED,)
@@ -124,6 +125,14 @@ def _best_sentence(pool: Sequence[Sentence], inputs: Inputs) -> Sentence | None:
 def _says_something(text: str, inputs: Inputs) -> bool:
     field = label_and_value(text)
     return bool(field[1]) if field else _adds_something(text, inputs)
+
+
+def _introduced(sentence: Sentence, pool: Sequence[Sentence]) -> Sentence:
+    """What a sentence that ends in a colon announces, where that was read; else the sentence itself."""
+    if not sentence.text.rstrip().endswith(":"):
+        return sentence
+    behind = (one for one in pool if one.chunk is sentence.chunk and one.start >= sentence.end)
+    return min(behind, key=lambda one: one.start, default=sentence)
 
 
 def _quotable(sentence: Sentence) -> str:

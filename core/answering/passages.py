@@ -39,7 +39,7 @@ def show_passages(inputs: Inputs, planned: Planned, needed: Capability) -> Answe
     return AnswerReady(
         Answer("\n".join(lines), found=None, reason=why),
         tuple(numbered(citations)),
-        coverage_of_nothing(planned.plan, "no model was asked"),
+        coverage_of_nothing(planned.plan, inputs.documents, "no model was asked"),
         usage=None,
         first_token_s=None,
     )
