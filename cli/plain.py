@@ -29,7 +29,10 @@ def text_of(ready: AnswerReady, *, cite: bool = True) -> str:
 
 def markdown_of(ready: AnswerReady, *, cite: bool = True) -> str:
     """The answer as Markdown with footnotes; one newline at the end."""
-    parts = [body_of(ready, "[^{}]", cite=cite), *(f"> {text}" for text in notices_of(ready.answer))]
+    body = body_of(ready, "[^{}]", cite=cite)
+    if ready.answer.found is None:  # passages, a line each, which Markdown would run together
+        body = body.replace("\n", "\n\n")
+    parts = [body, *(f"> {text}" for text in notices_of(ready.answer))]
     if cite and ready.citations:
         rows = [
             f"[^{one.marker}]: {escaped(place_of(one))}: "

@@ -130,7 +130,11 @@ def answer_parts(ready: AnswerReady, *, cite: bool) -> "list[Markdown | Text | P
     from rich.text import Text
 
     text = body_of(ready, cite=cite)
-    parts: list[Markdown | Text | Panel] = [markdown(text)] if text else []
+    # Passages are the sources' own words, a line each: read as Markdown they would run into one another.
+    is_passages = ready.answer.found is None
+    parts: list[Markdown | Text | Panel] = []
+    if text:
+        parts.append(Text(text.replace("\n", "\n\n") + "\n") if is_passages else markdown(text))
     parts += [Text(notice, style="yellow") for notice in notices_of(ready.answer)]
     if cite and ready.citations:
         parts.append(sources_panel(ready.citations))

@@ -127,6 +127,20 @@ def test_a_value_of_another_form_is_not_taken():
         assert "58" not in last.answer.text
 
 
+def test_what_a_colon_announces_is_read_and_quoted():
+    """This test ensures that "… the probable cause of this accident to be:" brings the cause, and is no answer."""
+    cause = "The master's misjudged clearance over rocks during the approach."
+    rest = "".join(f"\nEntry {number}: the harbour of Orsk was calm.\n" for number in range(200))
+    log = document(
+        f"The National Board of Inquiry of Vell determines the probable cause of this accident to be:\n\n{cause}\n{rest}"
+    )
+    last = ready(
+        ask("What was the probable cause of the accident?", [log], ScriptedEngine("fog"), strategy="retrieve")
+    )
+    assert (last.answer.text, last.citations[0].quote) == (cause, cause)
+    assert any(cause in log.text[slice(*row.chars)] for row in last.coverage.read)
+
+
 @pytest.mark.parametrize(
     ("question", "doing"),
     [

@@ -99,6 +99,17 @@ def test_what_was_not_found_is_told_plainly(found, told):
     assert notice_of(ready("x", found=True).answer) is None
 
 
+def test_passages_stand_apart():
+    """This test ensures that passages are not run together where a line break is no break, nor read as markup."""
+    text = "- return message\n# The lease ends in May."
+    cited = (citation((0, 16)), citation((17, 41), marker=2))
+    answer = ready(text, *cited, found=None, reason="it cannot summarise")
+    assert text_of(answer).startswith("- return message [1]\n# The lease ends in May. [2]\n")
+    assert markdown_of(answer).startswith("- return message [^1]\n\n# The lease ends in May. [^2]\n")
+    shown = [line.rstrip() for line in printed(answer_parts(answer, cite=True)).split("\n")]
+    assert shown[:3] == ["- return message [1]", "", "# The lease ends in May. [2]"]
+
+
 def test_a_notice_is_not_said_twice():
     """This test ensures that an answer that is the notice already stands alone."""
     assert text_of(ready("Not found in the sources.", found=False)) == "Not found in the sources.\n"

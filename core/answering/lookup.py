@@ -14,6 +14,7 @@ from lctx.core.answering.coverage import coverage_of
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.plan_answer import Planned
 from lctx.core.answering.pool import sentences_read
+from lctx.core.answering.select import announces
 from lctx.core.chunking.fields import label_and_value
 from lctx.core.citing.attribute import Evidence, find_evidence
 from lctx.core.citing.citation import Attribution, Citation, Support
@@ -129,7 +130,7 @@ def _says_something(text: str, inputs: Inputs) -> bool:
 
 def _introduced(sentence: Sentence, pool: Sequence[Sentence]) -> Sentence:
     """What a sentence that ends in a colon announces, where that was read; else the sentence itself."""
-    if not sentence.text.rstrip().endswith(":"):
+    if not announces(sentence):
         return sentence
     behind = (one for one in pool if one.chunk is sentence.chunk and one.start >= sentence.end)
     return min(behind, key=lambda one: one.start, default=sentence)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.layout import Layout, Passage
 from lctx.core.chunking.chunk import Chunk
+from lctx.core.chunking.fields import label_and_value
 from lctx.core.planning.plan import Omission, Piece
 from lctx.core.retrieval.focus import LINE_KINDS, Sentence, sentences_of
 
@@ -143,6 +144,9 @@ def _best_few(focused: Sequence[Sentence]) -> Iterator[Sentence]:
         if sentence.chunk.document.kind not in LINE_KINDS:
             left -= _LINES // _SENTENCES
             yield sentence
+            if announces(sentence):
+                around = beside.setdefault(id(sentence.chunk), sentences_of(sentence.chunk))
+                yield from [one for one in around if one.start >= sentence.end][:1]
             continue
         around = beside.setdefault(id(sentence.chunk), sentences_of(sentence.chunk))
         position = next(index for index, one in enumerate(around) if one.start == sentence.start)
@@ -150,6 +154,11 @@ def _best_few(focused: Sequence[Sentence]) -> Iterator[Sentence]:
             if 0 <= index < len(around):
                 left -= 1
                 yield around[index]
+
+
+def announces(sentence: Sentence) -> bool:
+    """Whether a sentence of prose ends in a colon, so that the next one says what it is about."""
+    return sentence.text.rstrip().endswith(":") and label_and_value(sentence.text) is None
 
 
 def _one_line(sentence: Sentence) -> str:
