@@ -1,11 +1,14 @@
 """Tests of retrieval: terms, which document is named, what is asked of it, and the sentences that answer."""
 
+from dataclasses import replace
+
 import pytest
 from answering_parts import document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lctx.core.chunking.split import split_document
+from lctx.core.document import Block
 from lctx.core.retrieval.focus import focus, sentences_of
 from lctx.core.retrieval.identity import identify
 from lctx.core.retrieval.question import understand
@@ -218,3 +221,15 @@ def test_code_is_found_by_the_parts_of_its_names():
     code = "def makeTea(cup):\n    return cup\n\n\ndef retryLimit():\n    return 7\n"
     ranking = Retriever(split_document(document(code, "a.py", "code"))).rank("Where is the retry limit set?")
     assert focus(ranking.query, ranking.best)[0].text == "def retryLimit():"
+
+
+def test_the_row_of_a_table_answers_under_its_column_names():
+    """This test ensures that a row whose first cell is asked for beats a sentence that repeats the question's words."""
+    text = (
+        "Item | Fee | Payable\nMaintenance, per quarter | 9,500 | in advance\nTraining | 850 | in arrears\n"
+        "The Customer receives a part of that quarter's maintenance fee, up to one quarter of the fee.\n"
+    )
+    table = Block("table", 0, text.index("The Customer"))
+    source = replace(document(text), blocks=(table,))
+    ranking = Retriever(split_document(source)).rank("What is the fee for maintenance per quarter?")
+    assert focus(ranking.query, ranking.best)[0].text == "Maintenance, per quarter | 9,500 | in advance"

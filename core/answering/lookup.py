@@ -28,7 +28,7 @@ from lctx.core.retrieval.terms import terms
 NOT_FOUND = "Not found in the sources."
 _LEAST_SHARE = 0.75
 """A sentence that answers less well than this share of the best one is not where the answer stands."""
-_PART_END = re.compile(r"[,;]\s+|\s/\s")
+_PART_END = re.compile(r"[,;]\s+|\s[/|]\s")
 _MOST_WORDS = 100
 _MOST_VALUE_WORDS = 12
 _QUOTED = "the model's own words stand in no source: the passage that answers best is quoted instead"

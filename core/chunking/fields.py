@@ -32,6 +32,12 @@ def split_fields(document: Document, start: int, end: int) -> list[tuple[int, in
 
 
 def label_and_value(text: str) -> tuple[str, str] | None:
-    """A field's label and its value, which is empty in a blank field; None where `text` is no field."""
+    """A field's label and its value, which is empty in a blank field; None where `text` is no field.
+
+    The row of a table is one too: its first cell names the others.
+    """
+    label, bar, value = text.partition(" | ")
+    if bar and label.strip():
+        return label.strip(), value.strip()
     found = _LABEL.match(text)
     return (found[1].strip(), text[found.end() :].strip()) if found else None

@@ -87,7 +87,7 @@ def focus(query: Query, best: Sequence[Scored]) -> list[Sentence]:
 
 def _own_scores(query: Query, pool: Sequence[Sentence]) -> list[float]:
     """BM25 of each sentence by itself; a field counts for more where its label is what is asked for."""
-    bags = [Counter(terms(sentence.text)) for sentence in pool]
+    bags = [Counter([*terms(sentence.text), *terms(_column_names(sentence))]) for sentence in pool]
     frequency = Counter(term for bag in bags for term in bag)
     average = max(sum(bag.total() for bag in bags) / max(len(bags), 1), 1.0)
     rarity = {
@@ -100,6 +100,16 @@ def _own_scores(query: Query, pool: Sequence[Sentence]) -> list[float]:
         score = sum(rarity[term] * bag[term] * (_K1 + 1) / (bag[term] + norm) for term in rarity.keys() & bag)
         scores.append(score * _as_field(query, sentence.text))
     return scores
+
+
+def _column_names(sentence: Sentence) -> str:
+    """The first row of the table that a later row stands in: it says what the cells below it are."""
+    document = sentence.chunk.document
+    block = document.block_at(sentence.start)
+    if block is None or block.kind != "table" or sentence.start >= block.end:
+        return ""
+    first = document.text[block.start : block.end].partition("\n")[0]
+    return first if sentence.start > block.start + len(first) else ""
 
 
 def _as_field(query: Query, text: str) -> float:

@@ -30,7 +30,8 @@ class Query:
 
     Attributes:
         weights: How much each term counts inside a document.
-        implied: Those of its terms that were not said: "how old" asks for an age.
+        implied: Those of its terms that the text need not hold: "how old" asks for an age, and neither word
+            must stand there.
         identity: Terms that name a document rather than its content.
         asked: The question without its address, as the model should see it.
     """
@@ -57,14 +58,16 @@ def understand(question: str, identity: Collection[str] = ()) -> Query:
         weight = _ADDRESS_WEIGHT if is_address and not only_address else 1.0
         for term in terms(clause):
             weights[term] = max(weights.get(term, 0.0), weight)
+    asking: set[str] = set()  # "how long" is no word of the text that says "for five years"
     for pattern, implied in _IMPLIED:
-        if pattern.search(question):
+        if found := pattern.search(question):
+            asking.update(terms(found[0]))
             for term in terms(implied):
                 weights.setdefault(term, _IMPLIED_WEIGHT)
     if not named.issuperset(terms(question)):  # a question of names alone asks for what it names
         for term in named:
             weights.pop(term, None)
-    implied_only = frozenset(weights).difference(terms(question))
+    implied_only = frozenset(weights).difference(terms(question)) | asking
     return Query(weights, named, _without_address(question, clauses, addressed), implied_only)
 
 
