@@ -76,7 +76,7 @@ def parse(argv: Sequence[str]) -> Job | ExitCode:
     try:
         job: Any = app(list(argv), prog_name="lctx", standalone_mode=False)
     except typer.TyperException as error:
-        raise _usage_error(error) from error
+        raise _usage_error(error, argv) from error
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except SystemExit as error:
@@ -89,10 +89,11 @@ def parse(argv: Sequence[str]) -> Job | ExitCode:
     return job if callable(job) else ExitCode.OK
 
 
-def _usage_error(error: typer.TyperException) -> UsageError:
+def _usage_error(error: typer.TyperException, argv: Sequence[str]) -> UsageError:
     """What typer found wrong, as `<what>: <why>`; in its words where it is none of the common mistakes."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "lctx"
+    named = next((word for word in argv if word in _commands()), None)
+    command = context.command_path if context else " ".join(["lctx", *filter(None, [named])])
     option, message = (
         getattr(error, "option_name", None),
         " ".join(error.format_message().split()).rstrip("."),
@@ -116,6 +117,10 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     if found := _TOO_MANY.match(message):
         return UsageError(f"{found[1]}: one argument too many", help_hint)
     return UsageError(message, help_hint)
+
+
+def _commands() -> set[str]:
+    return {one.callback.__name__ for one in app.registered_commands if one.callback}
 
 
 def _version(wanted: bool) -> None:

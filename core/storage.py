@@ -6,6 +6,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 _DIRECTORY_MODE = 0o700
@@ -41,7 +42,9 @@ def directories() -> Directories:
 
 def ensure_directory(path: Path) -> Path:
     """Make `path` and its parents, readable by this user only."""
-    path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+    missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    for folder in reversed(missing or [path]):  # `parents=True` would make them with everybody's mode
+        folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
     return path
 
 

@@ -45,7 +45,7 @@ def test_version_is_the_packages(tmp_path):
         (["asks"], "did you mean ask?"),
         (["ask", "--budgt", "3"], "--budgt: no such option\nhint: did you mean --budget?"),
         (["ask", "--format"], "--format: its value is missing"),
-        (["ask", "--quiet=3"], "--quiet: it takes no value"),
+        (["ask", "--quiet=3"], "--quiet: it takes no value\nhint: lctx ask --help"),
         (["stop", "one", "two"], "two: one argument too many"),
         (["ask", "x.pdf", "why?", "-o", ""], "-o: the name is empty"),
         (["ask", "x.pdf", "why?", "--budget", "many"], "--budget many: not a whole number"),

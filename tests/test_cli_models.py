@@ -115,10 +115,11 @@ def test_the_key_is_the_environments(monkeypatch):
 
 def test_usual_folders_are_made_private(monkeypatch, tmp_path):
     """This test ensures that the cache can be read by this user only, and nothing is warned of."""
-    monkeypatch.setenv("LCTX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LCTX_HOME", str(tmp_path / "deep" / "home"))
     told = []
     folders = usable_directories(told.append)
-    assert (told, stat.S_IMODE(folders.cache.stat().st_mode)) == ([], 0o700)
+    made = (folders.cache, folders.cache.parent, folders.cache.parent.parent)
+    assert (told, [stat.S_IMODE(folder.stat().st_mode) for folder in made]) == ([], [0o700] * 3)
 
 
 def test_a_cache_that_cannot_be_made_moves(monkeypatch, tmp_path):

@@ -62,6 +62,7 @@ def test_it_is_assembled_once(small_parts, folder):
         part.unlink()
     assert assemble(folder, lambda done, total: told.append((done, total))) == path
     assert (written(path), len(told)) == (before, count)
+    assert [path.name for path in folder.iterdir() if path.stat().st_mode & 0o077] == []
 
 
 @pytest.mark.parametrize(

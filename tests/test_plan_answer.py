@@ -163,6 +163,15 @@ def test_full_reaches_over_the_native_window():
     assert plan_answer(inputs("harbour?", [document(LONG)], profile)).plan.budget.window == 2000
 
 
+def test_a_budget_that_is_too_small_is_told_as_the_budget():
+    """This test ensures that `--budget` is named where it, and not the window, leaves no room."""
+    with pytest.raises(DoesNotFitError, match="room for 3 in a window") as raised:
+        plan_answer(inputs("harbour?", [document(LONG)], strategy="full", budget=3))
+    assert raised.value.hint.startswith("raise --budget; ")
+    with pytest.raises(DoesNotFitError, match=r"--budget leaves 1 token$"):
+        plan_answer(inputs("When was the harbour built?", [document(LONG)], budget=1))
+
+
 def test_full_that_does_not_fit_is_refused_with_a_way_out():
     """This test ensures that nothing is cut in silence: exit 3, the tokens on both sides, and what would fit."""
     sources = [document(LONG, "long.txt"), document("The harbour is old.\n", "short.txt")]
@@ -170,6 +179,7 @@ def test_full_that_does_not_fit_is_refused_with_a_way_out():
         plan_answer(inputs("harbour?", sources, strategy="full"))
     assert raised.value.exit_code == 3
     assert "4,096" in raised.value.message
+    assert "room for 4,096" not in raised.value.message  # instructions, question and answer need some of it
     assert "--strategy retrieve" in raised.value.hint
     assert "short.txt alone would fit" in raised.value.hint
 

@@ -73,7 +73,7 @@ def plan_answer(inputs: Inputs) -> Planned:
     empty = ContextBudget(inputs.window, bare.instructions, bare.question, answer)
     empty.require_room()
     estimates = _estimates(inputs, layout, bare, empty)
-    strategy, why = _choose(inputs, estimates)
+    strategy, why = _choose(inputs, estimates, empty.sources)
     selection = _select(inputs, layout, strategy, empty.sources)
     if not selection.passages and inputs.question is not None and inputs.focused:
         raise _too_narrow(inputs, empty.sources)
@@ -142,7 +142,7 @@ def _label_costs(inputs: Inputs, layout: Layout) -> Sequence[int]:
     return [layout.label_tokens(chunk_label(number, chunk)) for number, chunk in enumerate(inputs.chunks)]
 
 
-def _choose(inputs: Inputs, estimates: Sequence[StrategyEstimate]) -> tuple[str, str]:
+def _choose(inputs: Inputs, estimates: Sequence[StrategyEstimate], room: int) -> tuple[str, str]:
     """The strategy and one line of why."""
     full, some = estimates
     wanted = inputs.settings.strategy
@@ -150,7 +150,7 @@ def _choose(inputs: Inputs, estimates: Sequence[StrategyEstimate]) -> tuple[str,
         known = ", ".join(STRATEGIES)
         raise UsageError(f"--strategy {wanted}: there is no such strategy", f"take one of {known}")
     if wanted == "full" and not full.fits:
-        raise _too_long(inputs, inputs.num_tokens, inputs.settings.budget or inputs.window)
+        raise _too_long(inputs, inputs.num_tokens, min(room, inputs.settings.budget or room))
     if wanted is not None:
         return wanted, f"asked for; {full.why if wanted == 'full' else some.why}"
     if full.fits and inputs.is_lookup_only and full.prompt_tokens > _DEAR * some.prompt_tokens:
@@ -173,10 +173,16 @@ def _too_long(inputs: Inputs, needed: int, room: int) -> DoesNotFitError:
         per_document[chunk.document.path] = per_document.get(chunk.document.path, 0) + count
     small = [path for path, count in sorted(per_document.items(), key=lambda row: row[1]) if count <= room]
     remedy = "--strategy retrieve reads the passages that match the question"
+    if inputs.settings.budget == room:
+        remedy = f"raise --budget; {remedy}"
     if small and len(per_document) > 1:
         remedy += f"; {small[-1]} alone would fit"
     what = f"the sources do not fit: {needed:,} tokens, room for {room:,} in a window of {inputs.window:,}"
     return DoesNotFitError(what, remedy)
+
+
+def _tokens(count: int) -> str:
+    return f"{count:,} token" + ("" if count == 1 else "s")
 
 
 def _too_narrow(inputs: Inputs, room: int) -> DoesNotFitError:
@@ -184,7 +190,7 @@ def _too_narrow(inputs: Inputs, room: int) -> DoesNotFitError:
     budget = inputs.settings.budget
     if budget is not None and budget < room:
         return DoesNotFitError(
-            f"no passage that matches the question fits: --budget leaves {budget:,} tokens",
+            f"no passage that matches the question fits: --budget leaves {_tokens(budget)}",
             "raise --budget, or leave it out",
         )
     return DoesNotFitError(

@@ -158,7 +158,7 @@ class Connection:
         if status in {_UNAUTHORIZED, _FORBIDDEN}:
             return EngineRefusedError(
                 f"{where}: the engine did not accept the key ({status}): {told}",
-                "check the key in the environment",
+                "set LCTX_API_KEY to the key of that address",
             )
         if status == _UNAVAILABLE:
             return EngineLoadingError(

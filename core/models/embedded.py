@@ -168,6 +168,6 @@ def _one_at_a_time(lock: Path) -> Iterator[None]:
     """Hold the file lock; released by the system when the process ends, however it ends."""
     import fcntl
 
-    with lock.open("ab") as file:
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

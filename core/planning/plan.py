@@ -34,9 +34,9 @@ class ContextBudget:
         """Raise a `DoesNotFitError` where not one token of source would fit."""
         if self.sources <= 0:
             raise DoesNotFitError(
-                f"the question does not fit: {self.question} tokens of question, {self.instructions} of "
-                f"instructions and {self.answer} kept for the answer leave nothing of a window of "
-                f"{self.window}",
+                f"the question does not fit: {self.question:,} tokens of question, {self.instructions:,} of "
+                f"instructions and {self.answer:,} kept for the answer leave nothing of a window of "
+                f"{self.window:,}",
                 "shorten the question, lower --max-tokens, or choose a model with a larger window",
             )
 
