@@ -144,3 +144,12 @@ def test_all_and_nothing_are_complete():
     assert nothing.passages == ()
     assert "".join(one.piece.text for one in nothing.omitted) == LOG
     assert {one.reason for one in nothing.omitted} == {"a reason"}
+
+
+def test_the_sources_have_one_size_whatever_is_asked():
+    """This test ensures that what is read and what is left out of a chunk are together the chunk's tokens."""
+    for question in (QUESTION, "What was bought?", "What of calm weather and ships?"):
+        asked, selection = chosen(question, [document(LOG)], 60)
+        assert selection.passages
+        read = sum(one.piece.num_tokens for one in selection.passages)
+        assert read + sum(one.piece.num_tokens for one in selection.omitted) == asked.num_tokens

@@ -1,6 +1,6 @@
 """What each strategy lets the model read, and what stays out: every character is in one of the two."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lctx.core.answering.inputs import Inputs
@@ -130,7 +130,7 @@ def _select_sentences(inputs: Inputs, layout: Layout, room: int) -> Selection:
             continue
         in_order = [kept[start] for start in sorted(kept)]
         passages += in_order
-        omitted += _gaps(inputs, chunk, [passage.piece for passage in in_order])
+        omitted += _gaps(inputs, number, [passage.piece for passage in in_order])
     return Selection(tuple(passages), tuple(omitted))
 
 
@@ -170,8 +170,9 @@ def _one_line(sentence: Sentence) -> str:
     return " ".join(sentence.text.replace("\ufffe", "").split())
 
 
-def _gaps(inputs: Inputs, chunk: Chunk, pieces: Iterable[Piece]) -> list[Omission]:
-    """What is left of a chunk between the pieces that are read."""
+def _gaps(inputs: Inputs, number: int, pieces: Sequence[Piece]) -> list[Omission]:
+    """What is left of a chunk between the pieces that are read; with them it has the tokens of the chunk."""
+    chunk = inputs.chunks[number]
     gaps: list[tuple[int, int]] = []
     position = chunk.start
     for piece in pieces:
@@ -181,6 +182,12 @@ def _gaps(inputs: Inputs, chunk: Chunk, pieces: Iterable[Piece]) -> list[Omissio
     if chunk.end > position:
         gaps.append((position, chunk.end))
     counts = inputs.tokenizer.count_batch([chunk.document.text[start:end] for start, end in gaps])
+    if counts:
+        # Cut in pieces a text has a few tokens more or less: the largest gap bears it, or the sources would
+        # have another size with every question.
+        excess = sum(counts) + sum(piece.num_tokens for piece in pieces) - inputs.counts[number]
+        largest = counts.index(max(counts))
+        counts[largest] = max(counts[largest] - excess, 0)
     return [
         Omission(Piece(chunk, start, end, count), _BESIDE)
         for (start, end), count in zip(gaps, counts, strict=True)
