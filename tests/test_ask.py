@@ -131,13 +131,13 @@ def test_what_a_colon_announces_is_read_and_quoted():
     """This test ensures that "… the probable cause of this accident to be:" brings the cause, and is no answer."""
     cause = "The master's misjudged clearance over rocks during the approach."
     rest = "".join(f"\nEntry {number}: the harbour of Orsk was calm.\n" for number in range(200))
-    log = document(
-        f"The National Board of Inquiry of Vell determines the probable cause of this accident to be:\n\n{cause}\n{rest}"
-    )
+    head = "The National Board of Inquiry of Vell determines the probable cause of this accident to be:"
+    log = document(f"{head}\n\n{cause}\n{rest}")
     last = ready(
         ask("What was the probable cause of the accident?", [log], ScriptedEngine("fog"), strategy="retrieve")
     )
-    assert (last.answer.text, last.citations[0].quote) == (cause, cause)
+    assert (last.answer.text, last.citations[0].quote) == (f"{head} {cause}", f"{head}\n\n{cause}")
+    assert last.citations[0].status is Status.VERIFIED
     assert any(cause in log.text[slice(*row.chars)] for row in last.coverage.read)
 
 

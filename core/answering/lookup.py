@@ -129,11 +129,14 @@ def _says_something(text: str, inputs: Inputs) -> bool:
 
 
 def _introduced(sentence: Sentence, pool: Sequence[Sentence]) -> Sentence:
-    """What a sentence that ends in a colon announces, where that was read; else the sentence itself."""
+    """A sentence that ends in a colon with what it announces, where that was read; else it alone."""
     if not announces(sentence):
         return sentence
     behind = (one for one in pool if one.chunk is sentence.chunk and one.start >= sentence.end)
-    return min(behind, key=lambda one: one.start, default=sentence)
+    following = min(behind, key=lambda one: one.start, default=sentence)
+    if sentence.chunk.document.text[sentence.end : following.start].strip():
+        return sentence
+    return Sentence(sentence.chunk, sentence.start, following.end, sentence.score)
 
 
 def _quotable(sentence: Sentence) -> str:
