@@ -158,7 +158,7 @@ def small_model(window: int = 4096, effective: int | None = None) -> ModelProfil
         effective or window,
         PromptStyle.COMPLETION,
         frozenset({Capability.LOOKUP}),
-        AttentionShape(num_layers=2, num_kv_heads=1, head_dim=8),
+        AttentionShape.uniform(num_layers=2, num_kv_heads=1, head_dim=8),
         add_bos=True,
     )
 

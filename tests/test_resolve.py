@@ -8,6 +8,7 @@ from token_texts import write_gguf
 
 from lctx.core.errors import ModelFileError, UsageError
 from lctx.core.models import embedded, resolve
+from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
 from lctx.core.models.profile import AttentionShape, Capability, PromptStyle
 from lctx.core.models.resolve import resolve_model
 
@@ -40,7 +41,7 @@ def test_the_embedded_model_is_known(gemma_gguf, cache):
     assert profile.style is PromptStyle.COMPLETION
     assert profile.capabilities == {Capability.LOOKUP}
     assert (profile.native_window, profile.effective_window) == (32_768, embedded.EMBEDDED_EFFECTIVE_WINDOW)
-    assert profile.shape == AttentionShape(18, 1, 256, 512, 15)
+    assert profile.shape == AttentionShape.uniform(18, 1, 256, 512, 15)
     assert profile.add_bos
     assert profile.licence == "Gemma Terms of Use"
     assert "third party" in profile.origin
@@ -52,7 +53,7 @@ def test_a_chat_model_is_known(smollm2_gguf, cache):
     assert profile.name == smollm2_gguf.stem
     assert profile.style is PromptStyle.CHAT
     assert (profile.native_window, profile.effective_window) == (8192, 8192)
-    assert profile.shape == AttentionShape(30, 3, 64)
+    assert profile.shape == AttentionShape.uniform(30, 3, 64)
     assert not profile.add_bos
     assert profile.licence == "apache-2.0"
 
@@ -78,21 +79,21 @@ GGUFS = [
     ({"tokenizer.ggml.pre": "llama-bpe"}, {"add_bos": True}),
     ({"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.add_bos_token": False}, {"add_bos": False}),
     ({"llama.context_length": 2048}, {"native_window": 2048, "effective_window": 2048}),
-    ({}, {"shape": AttentionShape(4, 2, 32)}),
-    ({"llama.attention.key_length": 128}, {"shape": AttentionShape(4, 2, 128)}),
-    ({"llama.attention.head_count_kv": [2, 2, 1, 2]}, {"shape": None}),
-    ({"llama.attention.head_count_kv": [2, 2, 2, 2]}, {"shape": AttentionShape(4, 2, 32)}),
+    ({}, {"shape": AttentionShape.uniform(4, 2, 32)}),
+    ({"llama.attention.key_length": 128}, {"shape": AttentionShape.uniform(4, 2, 128)}),
+    ({"llama.attention.head_count_kv": [2, 2, 0, 2]}, {"shape": None}),
+    ({"llama.attention.head_count_kv": [2, 2, 2, 2]}, {"shape": AttentionShape.uniform(4, 2, 32)}),
     ({"llama.attention.kv_lora_rank": 512}, {"shape": None}),
     ({"llama.ssm.state_size": 16}, {"shape": None}),
     ({"llama.attention.head_count": 0}, {"shape": None}),
-    ({"llama.attention.sliding_window": 512}, {"shape": AttentionShape(4, 2, 32)}),
+    ({"llama.attention.sliding_window": 512}, {"shape": AttentionShape.uniform(4, 2, 32)}),
     (
         {"llama.attention.sliding_window": 512, "llama.attention.sliding_window_pattern": [True, True, False, True]},
-        {"shape": AttentionShape(4, 2, 32, 512, 3)},
+        {"shape": AttentionShape.uniform(4, 2, 32, 512, 3)},
     ),
     (
         {"llama.attention.sliding_window": 512, "llama.attention.sliding_window_pattern": 4},
-        {"shape": AttentionShape(4, 2, 32, 512, 3)},
+        {"shape": AttentionShape.uniform(4, 2, 32, 512, 3)},
     ),
 ]  # fmt: skip
 
@@ -126,25 +127,47 @@ CONFIG = {
     "max_position_embeddings": 32_768,
 }
 DIRECTORIES = [
-    ({}, {}, {"shape": AttentionShape(28, 4, 128), "native_window": 32_768, "effective_window": 8192}),
-    ({"sliding_window": 4096, "use_sliding_window": False}, {}, {"shape": AttentionShape(28, 4, 128)}),
+    (
+        {},
+        {},
+        {"shape": AttentionShape.uniform(28, 4, 128), "native_window": 32_768, "effective_window": 8192},
+    ),
+    (
+        {"sliding_window": 4096, "use_sliding_window": False},
+        {},
+        {"shape": AttentionShape.uniform(28, 4, 128)},
+    ),
     (
         {"model_type": "mistral", "sliding_window": 4096},
         {},
-        {"shape": AttentionShape(28, 4, 128, 4096, 28)},
+        {"shape": AttentionShape.uniform(28, 4, 128, 4096, 28)},
     ),
     (
         {"sliding_window": 128, "layer_types": ["sliding_attention", "full_attention"] * 14, "head_dim": 64},
         {},
-        {"shape": AttentionShape(28, 4, 64, 128, 14)},
+        {"shape": AttentionShape.uniform(28, 4, 64, 128, 14)},
     ),
     ({"layer_types": ["linear_attention", "full_attention"] * 14}, {}, {"shape": None}),
     (
         {"sliding_window": 512, "sliding_window_pattern": 6},
         {},
-        {"shape": AttentionShape(28, 4, 128, 512, 24)},
+        {"shape": AttentionShape.uniform(28, 4, 128, 512, 24)},
     ),
     ({"kv_lora_rank": 512}, {}, {"shape": None}),
+    (
+        {"layer_types": ["linear_attention", "full_attention"] * 14, "linear_conv_kernel_dim": 4}
+        | dict.fromkeys(("linear_num_key_heads", "linear_num_value_heads"), 2)
+        | dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim"), 8),
+        {},
+        {
+            "shape": AttentionShape(
+                (
+                    *AttentionShape.uniform(14, 4, 128).layers,
+                    LayerGroup(LayerKind.STATE, 14, state=StateSize(48, 4, 128)),
+                )
+            )
+        },
+    ),
     ({}, {"chat_template": "{{ x }}"}, {"style": PromptStyle.CHAT, "capabilities": frozenset(Capability)}),
     (
         {"num_hidden_layers": 2},

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from lctx.core.models.layers import LayerGroup, LayerKind
+
 
 class Capability(Enum):
     """A kind of question that a model was measured to answer."""
@@ -29,18 +31,28 @@ class AttentionShape:
     """What decides how many bytes a token costs in the KV cache.
 
     Attributes:
-        num_layers: Decoder layers in all.
-        num_kv_heads: K and V heads of a layer.
-        head_dim: Values in one head.
-        sliding_window: Tokens that a sliding layer keeps, or None where every layer is full.
-        num_sliding_layers: How many of the layers slide.
+        layers: Every layer that keeps something, those that keep the same together.
     """
 
-    num_layers: int
-    num_kv_heads: int
-    head_dim: int
-    sliding_window: int | None = None
-    num_sliding_layers: int = 0
+    layers: tuple[LayerGroup, ...]
+
+    @classmethod
+    def uniform(
+        cls,
+        num_layers: int,
+        num_kv_heads: int,
+        head_dim: int,
+        sliding_window: int | None = None,
+        num_sliding_layers: int = 0,
+    ) -> "AttentionShape":
+        """The shape of layers that have the same heads, `num_sliding_layers` of them with a window."""
+        heads = (num_kv_heads, head_dim, head_dim)
+        num_sliding = num_sliding_layers if sliding_window else 0
+        groups = (
+            LayerGroup(LayerKind.FULL, num_layers - num_sliding, *heads),
+            LayerGroup(LayerKind.SLIDING, num_sliding, *heads, reach=sliding_window),
+        )
+        return cls(tuple(group for group in groups if group.num_layers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from lctx.core.errors import LctxError, ModelFileError, UsageError
 from lctx.core.models import embedded
 from lctx.core.models.config_json import DIRECTORY_FILES, ModelDirectory, read_directory, read_json
 from lctx.core.models.gguf import GgufHeader, read_header
+from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
 from lctx.core.models.profile import AttentionShape, Capability, ModelProfile, PromptStyle
-from lctx.core.models.shape import parameters_from_config, shape_from_config, shape_from_gguf, whole
+from lctx.core.models.shape import parameters_from_config, shape_from_config, whole
+from lctx.core.models.shape_gguf import shape_from_gguf
 from lctx.core.storage import ByteCache
 
 UNMEASURED_WINDOW = 8192
@@ -24,7 +27,7 @@ _WHAT_MODELS_ARE = (
     "lctx downloads nothing: --model is the path of a .gguf file or of a directory with config.json, "
     "or with --endpoint the name of a served model"
 )
-_VERSION = 1  # of the rules below: a profile that was kept under other rules is derived again
+_VERSION = 2  # of the rules below: a profile that was kept under other rules is derived again
 _DEFAULT_WINDOW = 2048
 _LARGE = 3_000_000_000
 # Families whose instruction-tuned models of 3B parameters and more are made to list, summarise and compare.
@@ -155,7 +158,7 @@ def _dumped(profile: ModelProfile) -> dict[str, Any]:
         "effective_window": profile.effective_window,
         "style": profile.style.value,
         "capabilities": sorted(one.value for one in profile.capabilities),
-        "shape": [getattr(shape, name) for name in AttentionShape.__slots__] if shape else None,
+        "shape": [asdict(group) for group in shape.layers] if shape else None,
         "add_bos": profile.add_bos,
         "cites": profile.cites,
     }
@@ -168,9 +171,14 @@ def _loaded(kept: dict[str, Any], path: Path) -> ModelProfile:
         | {
             "style": PromptStyle(kept["style"]),
             "capabilities": frozenset(map(Capability, kept["capabilities"])),
-            "shape": AttentionShape(*kept["shape"]) if kept["shape"] else None,
+            "shape": AttentionShape(tuple(map(_loaded_group, kept["shape"]))) if kept["shape"] else None,
         },
     )
+
+
+def _loaded_group(kept: dict[str, Any]) -> LayerGroup:
+    state = StateSize(**kept["state"]) if kept["state"] else None
+    return LayerGroup(**kept | {"kind": LayerKind(kept["kind"]), "state": state})
 
 
 def _embedded_profile(path: Path) -> ModelProfile:
