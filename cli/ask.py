@@ -235,9 +235,10 @@ class Asking:
         if self._settings.require_citations:
             from lctx.core.citing.gate import unproven
 
-            # "Not found" is a valid answer, but nothing proves it: no gate that asks for proof lets it by.
+            # "Not found" is a valid answer, but nothing proves it, and passages are no answer: no gate that
+            # asks for proof lets them by.
             missing = unproven(ready.answer.text, ready.citations)
-            self._num_unsupported = len(missing) if ready.answer.text.strip() else 1
+            self._num_unsupported = len(missing) if ready.answer.found else max(len(missing), 1)
 
     def _told_end(self, failure: LctxError | None) -> None:
         ready = self.outcome.ready
@@ -248,6 +249,13 @@ class Asking:
             self._notes.line(usage_line(ready, self._timings))
         if failure:
             self._notes.error(failure)
+        elif self._num_unsupported and ready and ready.answer.found is None:
+            self._notes.error(
+                GateError(
+                    "--require-citations: these are passages, and no answer that could be proved",
+                    "ask for one fact, or use a model that was measured for such a question",
+                )
+            )
         elif self._num_unsupported and ready and ready.answer.found is False:
             self._notes.error(
                 GateError(

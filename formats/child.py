@@ -5,6 +5,7 @@ crosses back as data and is checked against a type, never unpickled.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes
     options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
     command = [sys.executable, *options, "-c", _START, _order(reader, len(content), ceilings)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as child:
+    with _Child(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as child:
         try:
             output, _ = child.communicate(content, timeout=ceilings.seconds)
         except subprocess.TimeoutExpired as error:
@@ -125,21 +126,41 @@ def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes
             _end(child)
             raise
     if child.returncode < 0:
-        raise _ended_by(_signal_name(-child.returncode), path, ceilings)
+        raise _ended_by(_signal_name(-child.returncode), path, ceilings, child.peak_bytes)
     if child.returncode and not output:
         # Readers cannot end like this: the interpreter could not start, or found no lctx.
         raise RuntimeError(f"{reader} did not start in a child process (exit code {child.returncode})")
     return output
 
 
-def _ended_by(name: str, path: str, ceilings: Ceilings) -> SourceError:
-    """The error for a child that a signal ended."""
+def _ended_by(name: str, path: str, ceilings: Ceilings, peak_bytes: int) -> SourceError:
+    """The error for a child that a signal ended, after it held `peak_bytes` of memory at most."""
     if name == "SIGPROF":
         why = f"one page or part of it takes more than {ceilings.step_s:g} s to read"
         return LimitError(path, why, "save it anew from the program that made it, or split it")
-    if name in _OUT_OF_MEMORY and _peak_bytes() > _NEARLY * ceilings.memory_bytes:
+    if name in _OUT_OF_MEMORY and peak_bytes > _NEARLY * ceilings.memory_bytes:
         return _memory_error(path, ceilings)
     return DamagedSourceError(path, f"it crashes its reader ({name})", _ANEW)
+
+
+class _Child(subprocess.Popen[bytes]):
+    """A process whose own peak of memory is known: the system's sum over all children hides which it was.
+
+    Attributes:
+        peak_bytes: The most memory that it held, once it has ended; 0 where the system does not say.
+    """
+
+    peak_bytes = 0
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        """Popen's own way to wait, with `wait4` for `waitpid`."""
+        try:
+            pid, status, usage = os.wait4(self.pid, wait_flags)
+        except ChildProcessError:
+            return self.pid, 0
+        if pid:
+            self.peak_bytes = usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss << 10
+        return pid, status
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -178,16 +199,6 @@ def _memory_error(path: str, ceilings: Ceilings) -> LimitError:
     return LimitError(
         path, f"reading it takes more than {ceilings.memory_bytes >> 20} MiB of memory", _SMALLER
     )
-
-
-def _peak_bytes() -> int:
-    """The most memory that any child of this process held; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10
 
 
 def _signal_name(number: int) -> str:

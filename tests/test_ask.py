@@ -69,6 +69,13 @@ def test_an_invented_answer_is_replaced_by_the_passage(said):
     assert said.strip() == "" or said not in last.answer.text or said == "80"
 
 
+def test_a_quote_that_hardly_answers_is_weak():
+    """This test ensures that a sentence that shares only a word or two with the question is no proof of anything."""
+    question = "In what year did the harbour of Vell lose its copper roof and golden weathercock?"
+    last = ready(ask(question, [VELL], ScriptedEngine("a thousand")))
+    assert last.answer.found is not True or last.citations[0].support is not Support.SUPPORTED
+
+
 def test_an_answer_is_tidied():
     """This test ensures that line ends and a model's emphasis do not break the answer or its citation."""
     last = ready(ask(QUESTION, [VELL], ScriptedEngine(" **Anna\n", " Brandt**")))

@@ -95,6 +95,16 @@ def test_a_substitution_returns_while_the_engine_stays(cold):
     assert seconds < 60
 
 
+@pytest.mark.parametrize("question", ["Summarise this document.", "What is the capital of France?"])
+def test_a_gate_lets_nothing_by_that_is_no_answer(warm, question):
+    """This test ensures that passages and "not found" are shown, and fail where citations are required."""
+    assert run_lctx(warm, "ask", SAMPLE, question).returncode == 0
+    gated = run_lctx(warm, "ask", SAMPLE, question, "--require-citations")
+    assert gated.returncode == 1
+    assert gated.stdout
+    assert b"error: --require-citations: " in gated.stderr
+
+
 def test_a_git_log_keeps_stdout_clean(tmp_path, warm):
     """This test ensures that a diff on standard input is read, and stdout holds the answer and nothing else."""
     repo = tmp_path / "repo"

@@ -2,6 +2,7 @@
 
 import re
 
+from lctx.core.answering.backing import is_field_asked_for
 from lctx.core.answering.inputs import Inputs
 from lctx.core.chunking.fields import label_and_value
 from lctx.core.retrieval.focus import LINE_KINDS, Sentence
@@ -17,7 +18,6 @@ _NAMED = 0.5
 """Share of a question's terms that a label must hold to be the field that is asked for."""
 _OWN = 0.6
 """Share of a label's own terms that the question must hold: "Visibility (RVR)" is not "visibility"."""
-_MOST_SAID = 0.5
 _LOOKED_AT = 6
 
 
@@ -32,7 +32,7 @@ def why_absent(inputs: Inputs) -> str | None:
         return f"“{name}” stands nowhere in the sources"
     if (label := _blank_field(inputs)) is not None:
         return f"the field “{label}” is blank"
-    if _is_field_asked_for(inputs):
+    if is_field_asked_for(inputs.focused[0], inputs):
         return None
     best = max(
         ranking.covered({*terms(scored.chunk.text), *terms(" ".join(scored.chunk.heading))})
@@ -60,13 +60,6 @@ def _unheard_name(inputs: Inputs) -> str | None:
         if name and name <= inputs.ranking.unheard and len(name) >= _MOST_OF * len(said):
             return found[0]
     return None
-
-
-def _is_field_asked_for(inputs: Inputs) -> bool:
-    """Whether the best sentence is a field with a value, and the question says most of its label."""
-    field = _field_of(inputs.focused[0])
-    label = set(terms(field[0])) if field and field[1] else set()
-    return bool(label) and len(label & inputs.ranking.query.weights.keys()) >= _MOST_SAID * len(label)
 
 
 def _blank_field(inputs: Inputs) -> str | None:

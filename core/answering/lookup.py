@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from lctx.core.answering.answer import Answer, AnswerDelta, AnswerEvent, AnswerReady
 from lctx.core.answering.asking import CUT, Asked
-from lctx.core.answering.citations import citation_of, numbered, quote_of
+from lctx.core.answering.backing import backing_of
+from lctx.core.answering.citations import numbered, quote_of
 from lctx.core.answering.coverage import coverage_of
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.plan_answer import Planned
@@ -79,13 +80,15 @@ def _held_to(
     evidence = find_evidence(text, pool, inputs.ranking.query.weights) if text else None
     if evidence is not None and _is_the_place(evidence, best) and _adds_something(text, inputs):
         text = _whole_value(text, evidence.sentence, inputs.question or "")
-        citation = citation_of((0, len(text)), evidence, Attribution.LCTX)
-        return Answer(text, found=True), tuple(numbered([citation])), ()
-    if best is None:
+        support = backing_of(evidence.sentence, inputs)
+        if support is not Support.NONE:
+            citation = quote_of(evidence.sentence, (0, len(text)), support, Attribution.LCTX)
+            return Answer(text, found=True), tuple(numbered([citation])), ()
+    if best is None or (support := backing_of(best, inputs)) is Support.NONE:
         return Answer(NOT_FOUND, found=False, reason="no sentence that was read answers the question"), (), ()
     best = _introduced(best, pool)
     quoted = _quotable(best)
-    citation = quote_of(best, (0, len(quoted)), Support.SUPPORTED, Attribution.LCTX)
+    citation = quote_of(best, (0, len(quoted)), support, Attribution.LCTX)
     return Answer(quoted, found=True), tuple(numbered([citation])), (_QUOTED,)
 
 
