@@ -6,12 +6,35 @@ import subprocess
 import pytest
 
 from lctx.core.models.cards import model_cards
-from lctx.core.models.layers import LayerKind
+from lctx.core.models.layers import LayerGroup, LayerKind
+from lctx.core.models.profile import AttentionShape
 from lctx.core.planning.kv_blocks import KvSettings, plan_blocks
 from lctx.core.planning.kv_cache import KvDtype, state_bytes, token_bytes
 
 pytestmark = pytest.mark.vllm
 
+
+def heads(kind, num_layers, num_heads=4, reach=None, dim=64):
+    return LayerGroup(kind, num_layers, num_heads, dim, dim, reach)
+
+
+# What no card has: tables that are nearly even, other heads in a kind, several windows, windows alone.
+UNCOMMON = {
+    "8 + 9": (heads(LayerKind.FULL, 8), heads(LayerKind.SLIDING, 9, reach=512)),
+    "4 + 6": (heads(LayerKind.FULL, 4), heads(LayerKind.SLIDING, 6, reach=512)),
+    "10 + 14 + 3": (
+        heads(LayerKind.FULL, 10),
+        heads(LayerKind.SLIDING, 14, reach=512),
+        heads(LayerKind.CHUNKED, 3, reach=1024),
+    ),
+    "other heads": (heads(LayerKind.FULL, 3, 8), heads(LayerKind.FULL, 5, 4)),
+    "fewer heads": (heads(LayerKind.FULL, 3, 4), heads(LayerKind.SLIDING, 9, 16, 512)),
+    "other sizes": (heads(LayerKind.FULL, 3, 4, dim=192), heads(LayerKind.SLIDING, 9, 8, 512, dim=64)),
+    "uneven pages": (heads(LayerKind.FULL, 3, 4, dim=160), heads(LayerKind.SLIDING, 9, 4, 512, dim=64)),
+    "two windows": (heads(LayerKind.SLIDING, 4, reach=512), heads(LayerKind.SLIDING, 8, reach=4096)),
+    "one window": (heads(LayerKind.SLIDING, 7, reach=777),),
+    "one chunk": (heads(LayerKind.CHUNKED, 7, reach=777),),
+}
 MEMORY, WINDOW, IN_FLIGHT = 64 << 30, 100_000, 8192
 ORACLE = """
 import json, sys
@@ -109,7 +132,7 @@ def asked_of(shape, settings):
 
 
 def test_vllm_makes_the_same_pools_and_states(vllm_python):
-    """This test ensures that for every card vLLM's own functions give the same blocks, capacity, need and states."""
+    """This test ensures that for every card and some uncommon shapes vLLM gives the same blocks, capacity, need and states."""
     ways = [
         KvSettings(max_in_flight_tokens=IN_FLIGHT),
         KvSettings(64, KvDtype.FP8, max_in_flight_tokens=IN_FLIGHT),
@@ -117,7 +140,7 @@ def test_vllm_makes_the_same_pools_and_states(vllm_python):
         KvSettings(tensor_parallel=4, max_in_flight_tokens=IN_FLIGHT),
         KvSettings(tensor_parallel=16, context_parallel=2, max_in_flight_tokens=IN_FLIGHT),
     ]
-    plans = []
+    plans = [(name, AttentionShape(layers), way) for name, layers in UNCOMMON.items() for way in ways[:4]]
     for card in model_cards():
         odd_heads = any(group.num_kv_heads % 2 and group.num_kv_heads > 1 for group in card.shape.layers)
         for settings in ways[:3] if odd_heads else ways:
