@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from token_texts import write_gguf
 
-from lctx.core.models.gguf import read_header
+from lctx.core.models.gguf import GgufHeader, read_header
 from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
 from lctx.core.models.shape import shape_from_config
 from lctx.core.models.shape_gguf import shape_from_gguf
+from lctx.core.planning.kv_blocks import KvSettings, plan_blocks
+from lctx.core.planning.kv_cache import kv_cache_bytes
 
 PLAIN = {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2, "hidden_size": 256}
 FULL = LayerGroup(LayerKind.FULL, 8, 2, 32, 32)
@@ -111,7 +113,10 @@ KEYS = sorted({key for changed, _ in CONFIGS for key in changed} | PLAIN.keys() 
 def test_a_hostile_config_is_no_crash(changed, junk):
     """This test ensures that whatever a config.json holds is a shape or none."""
     shape = shape_from_config(PLAIN | changed | junk)
-    assert shape is None or all(0 < group.num_layers <= 4096 for group in shape.layers)
+    if shape is not None:
+        assert all(0 < one.num_layers <= 4096 for one in shape.layers)
+        assert 0 < kv_cache_bytes(shape, 1) <= kv_cache_bytes(shape, 1000)
+        assert plan_blocks(shape, KvSettings()).bytes_for(1000) >= kv_cache_bytes(shape, 1000)
 
 
 HEADER = {
@@ -179,3 +184,27 @@ def test_a_header_s_mamba_layers_are_states(architecture, changed, expected, tmp
     metadata = HEADER | SSM | {"any.attention.head_count_kv": [0, 2, 0, 0]} | changed
     shape = shape_from_gguf(read_header(write_gguf(tmp_path / "m.gguf", named(metadata, architecture))))
     assert (shape.layers if shape else None) == expected
+
+
+NUMBERS = st.one_of(
+    st.integers(-(1 << 40), 1 << 40),
+    st.integers(0, 5000),
+    st.lists(st.integers(-3, 9), max_size=6),
+    st.text(max_size=2),
+)
+NAMES = sorted({name for changed, _ in GGUFS for name in changed} | HEADER.keys() | SSM.keys())
+
+
+@given(
+    st.sampled_from(["any", "jamba", "nemotron_h", "gemma3"]),
+    st.sampled_from([changed for changed, _ in GGUFS]),
+    st.dictionaries(st.sampled_from(NAMES), NUMBERS, max_size=4),
+)
+def test_a_hostile_header_is_no_crash(architecture, changed, junk):
+    """This test ensures that whatever a header holds is a shape that costs something, or none."""
+    metadata = HEADER | changed | junk | {"general.architecture": "any"}
+    shape = shape_from_gguf(GgufHeader(3, named(metadata, architecture), 0))
+    if shape is not None:
+        assert all(0 < one.num_layers <= 4096 for one in shape.layers)
+        assert 0 < kv_cache_bytes(shape, 1) <= kv_cache_bytes(shape, 1000)
+        assert plan_blocks(shape, KvSettings()).bytes_for(1000) >= kv_cache_bytes(shape, 1000)

@@ -31,10 +31,10 @@ def shape_from_gguf(header: GgufHeader) -> AttentionShape | None:
     """
     prefix = f"{header.architecture}."
     names = [key.removeprefix(prefix) for key in header.metadata if key.startswith(prefix)]
-    num_layers = header.integer(prefix + "block_count")
-    if not num_layers or not 0 < num_layers <= _MAX_LAYERS or any(name.startswith(_UNLIKE) for name in names):
+    num_layers = _positive(header, prefix + "block_count") or 0
+    num_layers -= _positive(header, prefix + "attention.shared_kv_layers") or 0
+    if not 0 < num_layers <= _MAX_LAYERS or any(name.startswith(_UNLIKE) for name in names):
         return None
-    num_layers -= header.integer(prefix + "attention.shared_kv_layers") or 0
     if "attention.kv_lora_rank" in names:
         return _latent(header, prefix, num_layers)
     kv_heads = _per_layer(header, prefix + "attention.head_count_kv", num_layers)
@@ -48,6 +48,11 @@ def shape_from_gguf(header: GgufHeader) -> AttentionShape | None:
     return _by_layer(header, prefix, kv_heads)
 
 
+def _positive(header: GgufHeader, key: str) -> int | None:
+    value = header.integer(key)
+    return value if value and value > 0 else None
+
+
 def _per_layer(header: GgufHeader, key: str, num_layers: int) -> tuple[int, ...] | None:
     """The number of each layer under `key`, which may be one for all."""
     found = header.integers(key)
@@ -58,13 +63,13 @@ def _per_layer(header: GgufHeader, key: str, num_layers: int) -> tuple[int, ...]
 
 def _by_layer(header: GgufHeader, prefix: str, kv_heads: tuple[int, ...]) -> AttentionShape | None:
     heads = header.integers(prefix + "attention.head_count")
-    key_dim = header.integer(prefix + "attention.key_length")
+    key_dim = _positive(header, prefix + "attention.key_length")
     if not key_dim and heads and max(heads) > 0:
-        key_dim = (header.integer(prefix + "embedding_length") or 0) // max(heads)
-    if not key_dim or key_dim < 0 or not heads or max(heads) <= 0:
+        key_dim = (_positive(header, prefix + "embedding_length") or 0) // max(heads)
+    if not key_dim or not heads or max(heads) <= 0:
         return None
-    value_dim = header.integer(prefix + "attention.value_length") or key_dim
-    window = header.integer(prefix + "attention.sliding_window") or None
+    value_dim = _positive(header, prefix + "attention.value_length") or key_dim
+    window = _positive(header, prefix + "attention.sliding_window")
     slides = _slides(header, prefix, len(kv_heads)) if window else (False,) * len(kv_heads)
     counted = Counter(zip(kv_heads, slides, strict=False))
     groups = []
@@ -74,8 +79,8 @@ def _by_layer(header: GgufHeader, prefix: str, kv_heads: tuple[int, ...]) -> Att
         dims = (key_dim, value_dim)
         if is_sliding:
             dims = (
-                header.integer(prefix + "attention.key_length_swa") or key_dim,
-                header.integer(prefix + "attention.value_length_swa") or value_dim,
+                _positive(header, prefix + "attention.key_length_swa") or key_dim,
+                _positive(header, prefix + "attention.value_length_swa") or value_dim,
             )
         kind = LayerKind.SLIDING if is_sliding else LayerKind.FULL
         groups.append(LayerGroup(kind, num_layers, num_heads, *dims, reach=window if is_sliding else None))
@@ -84,6 +89,8 @@ def _by_layer(header: GgufHeader, prefix: str, kv_heads: tuple[int, ...]) -> Att
         if state is None:
             return None
         groups.append(LayerGroup(LayerKind.STATE, num_states, state=state))
+    if not groups:
+        return None
     return AttentionShape(tuple(sorted(groups, key=lambda group: list(LayerKind).index(group.kind))))
 
 
@@ -97,9 +104,9 @@ def _slides(header: GgufHeader, prefix: str, num_layers: int) -> tuple[bool, ...
 
 def _latent(header: GgufHeader, prefix: str, num_layers: int) -> AttentionShape | None:
     """Latents, where the file was converted for them: without its own key length K and V are cached whole."""
-    rank = header.integer(prefix + "attention.kv_lora_rank")
-    rope_dim = header.integer(prefix + "rope.dimension_count")
-    if not header.integer(prefix + "attention.key_length_mla") or not rank or not rope_dim or num_layers < 1:
+    rank = _positive(header, prefix + "attention.kv_lora_rank")
+    rope_dim = _positive(header, prefix + "rope.dimension_count")
+    if not _positive(header, prefix + "attention.key_length_mla") or not rank or not rope_dim:
         return None
     group = LayerGroup(LayerKind.LATENT, num_layers, 1, rank + rope_dim, rope_dim=rope_dim)
     return AttentionShape((group,))
@@ -119,7 +126,7 @@ def _mamba(header: GgufHeader, prefix: str) -> StateSize | None:
         llama.cpp, `n_embd_r` and `n_embd_s` in src/llama-hparams.cpp.
     """
     kernel, inner, state = (
-        header.integer(f"{prefix}ssm.{name}") for name in ("conv_kernel", "inner_size", "state_size")
+        _positive(header, f"{prefix}ssm.{name}") for name in ("conv_kernel", "inner_size", "state_size")
     )
     if not kernel or not inner or not state:
         return None
@@ -127,7 +134,7 @@ def _mamba(header: GgufHeader, prefix: str) -> StateSize | None:
         channels=inner,
         kernel=kernel,
         recurrent=inner * state,
-        num_groups=header.integer(prefix + "ssm.group_count") or 0,
+        num_groups=_positive(header, prefix + "ssm.group_count") or 0,
         group_channels=2 * state,
         conv_bytes=_FLOAT32,
         recurrent_bytes=_FLOAT32,
