@@ -204,6 +204,8 @@ class Asking:
             case PlanReady():
                 self._timings["plan_s"] = monotonic() - begun
                 self.outcome.plan = event.plan
+                if self._attachment:
+                    self._attachment.needs(event.plan.prompt_tokens + event.plan.budget.answer)
                 self._notes.line(plan_line(event.plan))
                 self._notes.progress("waiting for the engine", now=True)
                 self._view.plan(event.plan)

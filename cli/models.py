@@ -51,7 +51,15 @@ class Attachment:
         self._warn = warn
         self._managed = settings.engine == "llama"
         self._local = self._resolve(settings.model) if self._managed else None
-        self._pending = self._start() if start or not self._managed else None
+        self._needed = 0
+        # How large a window `full` takes is known when the plan stands: a warm engine stays until then.
+        is_sized_later = self._managed and settings.strategy == "full"
+        at_once = (start and not is_sized_later) or not self._managed
+        self._pending = self._start() if at_once else None
+
+    def needs(self, num_tokens: int) -> None:
+        """Say how many tokens of prompt and answer are planned, before the engine is asked for."""
+        self._needed = num_tokens
 
     @cached_property
     def engine(self) -> "Engine":
@@ -111,7 +119,8 @@ class Attachment:
         settings, profile = self._settings, self._local
         window = ATTACHED_WINDOW
         if profile is not None:
-            window = profile.native_window if settings.strategy == "full" else profile.effective_window
+            rounded = -(-self._needed // _WINDOW_STEP) * _WINDOW_STEP
+            window = min(max(profile.effective_window, rounded), profile.native_window)
         return start_engine(
             EngineSettings(
                 kind=settings.engine,
@@ -191,3 +200,7 @@ class Attachment:
 def api_key() -> str | None:
     """The key for an endpoint; from the environment only, never from a file or the command line."""
     return os.environ.get("LCTX_API_KEY") or os.environ.get("OPENAI_API_KEY") or None
+
+
+_WINDOW_STEP = 1024
+"""Windows of managed engines are whole multiples of this, so that plans of like size share one."""

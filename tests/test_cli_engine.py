@@ -95,6 +95,19 @@ def test_a_substitution_returns_while_the_engine_stays(cold):
     assert seconds < 60
 
 
+def test_reading_all_leaves_a_warm_engine_alone_where_it_can(tmp_path, warm):
+    """This test ensures that `full` takes the window that its plan needs, and none where the sources do not fit."""
+    run_lctx(warm, "ask", SAMPLE, QUESTION)
+    before = [one["pid"] for one in servers(warm)]
+    agreement = str(Path(SAMPLE).with_name("services-agreement.docx"))
+    assert run_lctx(warm, "ask", agreement, "When are invoices due?", "--strategy", "full").returncode == 0
+    (tmp_path / "long.txt").write_text("The harbour of Vell was built in 1807.\n" * 5_000)
+    long = run_lctx(warm, "ask", str(tmp_path / "long.txt"), "When was it built?", "--strategy", "full")
+    assert long.returncode == 3
+    assert [one["pid"] for one in servers(warm)] == before
+    assert len(before) == 1
+
+
 @pytest.mark.parametrize("question", ["Summarise this document.", "What is the capital of France?"])
 def test_a_gate_lets_nothing_by_that_is_no_answer(warm, question):
     """This test ensures that passages and "not found" are shown, and fail where citations are required."""
