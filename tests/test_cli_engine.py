@@ -165,7 +165,10 @@ def test_ndjson_ends_with_a_result_when_the_engine_is_killed(cold):
 def test_ps_and_stop_manage_what_ask_left(cold):
     """This test ensures that the warm engine is listed with its keep-alive, found by name, and gone after stop."""
     run_lctx(cold, "ask", SAMPLE, QUESTION, "--keep-alive", "1h")
-    table = run_lctx(cold, "ps").stdout.decode().splitlines()
+    deadline = time.monotonic() + 20
+    while "in use" in (shown := run_lctx(cold, "ps").stdout.decode()) and time.monotonic() < deadline:
+        time.sleep(0.2)  # the server looks now and then whether the command that used it is gone
+    table = shown.splitlines()
     (server,) = servers(cold)
     assert table[0].split() == ["NAME", "ENGINE", "MODEL", "WINDOW", "MEMORY", "UNTIL", "PID", "ADDRESS"]
     assert server["id"] in table[1]
