@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -143,11 +144,16 @@ def _ended_by(name: str, path: str, ceilings: Ceilings, peak_bytes: int) -> Sour
     return DamagedSourceError(path, f"it crashes its reader ({name})", _ANEW)
 
 
+_MORE = 1.1
+"""How much more than its parent a child must have held for its peak to be its own."""
+
+
 class _Child(subprocess.Popen[bytes]):
     """A process whose own peak of memory is known: the system's sum over all children hides which it was.
 
     Attributes:
-        peak_bytes: The most memory that it held, once it has ended; 0 where the system does not say.
+        peak_bytes: The most memory that it held, once it has ended; 0 where the system does not say. A child
+            begins with its parent's peak, so nothing is said of one that held less than its parent.
     """
 
     peak_bytes = 0
@@ -158,9 +164,19 @@ class _Child(subprocess.Popen[bytes]):
             pid, status, usage = os.wait4(self.pid, wait_flags)
         except ChildProcessError:
             return self.pid, 0
-        if pid:
+        if pid and usage.ru_maxrss > _MORE * _own_peak():
             self.peak_bytes = usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss << 10
         return pid, status
+
+
+def _own_peak() -> int:
+    """The most memory that this process held, in the system's unit: what a child of it begins with."""
+    import resource
+
+    with suppress(OSError, StopIteration, ValueError), Path("/proc/self/status").open() as status:
+        # Its own, where the system keeps it: what it began with itself is passed on to no child.
+        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -149,7 +151,6 @@ def test_an_error_of_the_reader_crosses_whole(run):
         ("leaves", DamagedSourceError, "a.pdf: its reader ended in the middle of it"),
         ("numbers", DamagedSourceError, "a.pdf: its reader ended in the middle of it"),
         ("grows", LimitError, "a.pdf: reading it takes more than 96 MiB of memory"),
-        ("aborts", LimitError, "a.pdf: reading it takes more than 96 MiB of memory"),
         ("loops", LimitError, "a.pdf: one page or part of it takes more than 0.3 s to read"),
     ],
 )
@@ -161,6 +162,24 @@ def test_whatever_goes_wrong_has_a_name(run, reader, error, told):
     assert caught.value.message.startswith(told)
     assert "\n" not in caught.value.message
     assert caught.value.hint
+
+
+def test_an_abort_near_the_ceiling_is_want_of_memory(tmp_path):
+    """This test ensures that a library that aborts when memory ends is no crash; in a small process of its own."""
+    (tmp_path / "child_readers.py").write_text(READERS)
+    script = (
+        "import sys, msgspec; sys.path.insert(0, sys.argv[1])\n"
+        "from lctx.core.errors import SourceError\n"
+        "from lctx.formats.child import Ceilings, run_in_child\n"
+        "try:\n"
+        "    run_in_child('child_readers:aborts', 'a.pdf', b'', msgspec.json.Decoder(str), Ceilings(memory_bytes=96 << 20))\n"
+        "except SourceError as error:\n"
+        "    print(type(error).__name__, error.message)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "LimitError a.pdf: reading it takes more than 96 MiB of memory"
 
 
 def test_a_missing_library_is_not_blamed_on_the_file(run):
