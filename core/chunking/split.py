@@ -10,8 +10,6 @@ TARGET_CHARS = 800
 """The size to aim at, in code points (docs/benchmarks/retrieval.md compares sizes)."""
 _LEAST = TARGET_CHARS // 2
 _MOST = TARGET_CHARS + TARGET_CHARS // 2
-CHUNKER = "chunks/1"
-"""Names the rule: what was kept about chunks holds for this version only."""
 
 
 def split_document(document: Document) -> tuple[Chunk, ...]:
