@@ -58,10 +58,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Omission:
-    """A piece that the model will not read, and why."""
+    """A piece that the model will not read, why, and what would have it read."""
 
     piece: Piece
     reason: str
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
