@@ -27,12 +27,14 @@ class AskSettings:
         budget: At most this many tokens of the sources are read, or None.
         max_tokens: Of the answer; None takes what suits the model.
         seed: For sampling; answers are greedy, so it matters to engines that break ties by chance.
+        window: Tokens of prompt and answer together; None takes what the model was measured to answer over.
     """
 
     strategy: str | None = None
     budget: int | None = None
     max_tokens: int | None = None
     seed: int | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True)
