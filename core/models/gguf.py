@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ _BLOCKS = {
     22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8),
     29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
 }  # fmt: skip
+
+_TABLES = {"token_embd.weight": "embedding", "output.weight": "head"}
 
 
 class StringArray(Sequence[str]):
@@ -83,11 +86,19 @@ class GgufHeader:
         version: Of the format.
         metadata: Every key with its value, in file order.
         num_parameters: Values in all tensors together.
+        num_embedding: Of these, the input table's.
+        num_head: The output table's; 0 where the input table serves as both.
+        num_routed: Those of all routed experts.
+        num_vectors: Those of tensors with one dimension: norms and biases.
     """
 
     version: int
     metadata: dict[str, Value]
     num_parameters: int
+    num_embedding: int = 0
+    num_head: int = 0
+    num_routed: int = 0
+    num_vectors: int = 0
 
     @property
     def architecture(self) -> str:
@@ -244,26 +255,41 @@ def _read(reader: _Reader, num_bytes: int) -> GgufHeader:
     for _ in range(num_pairs):
         key = reader.string(_MAX_KEY_BYTES)
         metadata[key] = reader.value(reader.unpack("I"))
-    num_parameters, end = _tensors(reader, num_tensors, metadata.get("general.alignment", 32))
+    counted, end = _tensors(reader, num_tensors, metadata.get("general.alignment", 32))
     if end > num_bytes:
         raise reader.wrong(f"cut off: {num_bytes} bytes are there, the header speaks of {end}")
-    return GgufHeader(version, metadata, num_parameters)
+    parts = ("embedding", "head", "routed", "vectors")
+    return GgufHeader(version, metadata, counted.total(), *(counted[part] for part in parts))
 
 
-def _tensors(reader: _Reader, count: int, alignment: Value) -> tuple[int, int]:
-    """How many values all tensors hold, and where in the file the last of them ends."""
+def _tensors(reader: _Reader, count: int, alignment: Value) -> tuple[Counter[str], int]:
+    """How many values the tensors of each part hold, and where in the file the last of them ends."""
     if not isinstance(alignment, int) or alignment <= 0:
         raise reader.wrong("the GGUF header names an impossible alignment")
-    values = furthest = 0
+    counted: Counter[str] = Counter()
+    furthest = 0
     for _ in range(reader.bound(count, _MIN_TENSOR_BYTES, "tensors")):
-        reader.string(_MAX_KEY_BYTES)
+        name = reader.string(_MAX_KEY_BYTES)
         num_dimensions = reader.unpack("I")
         if num_dimensions > _MAX_DIMENSIONS:
             raise reader.wrong(f"a tensor in the GGUF header claims {num_dimensions} dimensions")
         size = math.prod([reader.unpack("Q") for _ in range(num_dimensions)])
         per_block, block_bytes = _BLOCKS.get(reader.unpack("I"), (1, 0))  # of an unknown type: only its start
         furthest = max(furthest, reader.unpack("Q") + -(-size // per_block) * block_bytes)
-        values += size
+        counted[_part(name, num_dimensions)] += size
     if not count:
-        return 0, reader.position
-    return values, -(-reader.position // alignment) * alignment + furthest
+        return counted, reader.position
+    return counted, -(-reader.position // alignment) * alignment + furthest
+
+
+def _part(name: str, num_dimensions: int) -> str:
+    """Which of a header's counts the tensor belongs to.
+
+    Source:
+        llama.cpp, LLM_TENSOR_NAMES in src/llama-arch.cpp.
+    """
+    if name in _TABLES:
+        return _TABLES[name]
+    if "_exps." in name:
+        return "routed"
+    return "vectors" if num_dimensions <= 1 else "matrices"

@@ -15,8 +15,9 @@ from lctx.core.models import embedded
 from lctx.core.models.config_json import DIRECTORY_FILES, ModelDirectory, read_directory, read_json
 from lctx.core.models.gguf import GgufHeader, read_header
 from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
+from lctx.core.models.parameters import count_parameters
 from lctx.core.models.profile import AttentionShape, Capability, ModelProfile, PromptStyle
-from lctx.core.models.shape import parameters_from_config, shape_from_config, whole
+from lctx.core.models.shape import shape_from_config, whole
 from lctx.core.models.shape_gguf import shape_from_gguf
 from lctx.core.storage import ByteCache
 
@@ -236,7 +237,7 @@ def _directory_profile(path: Path) -> ModelProfile:
     native = whole(config, "max_position_embeddings") or whole(model.tokenizer_config, "model_max_length")
     native = native if native and native < 1 << 40 else _DEFAULT_WINDOW
     is_chat = model.chat_template is not None and not _BASE_NAME.search(path.name)
-    family = str(config.get("model_type", ""))
+    family, count = str(config.get("model_type", "")), count_parameters(config)
     return ModelProfile(
         name=path.name,
         path=path,
@@ -245,7 +246,7 @@ def _directory_profile(path: Path) -> ModelProfile:
         native_window=native,
         effective_window=min(native, UNMEASURED_WINDOW),
         style=PromptStyle.CHAT if is_chat else PromptStyle.COMPLETION,
-        capabilities=_capabilities(family, parameters_from_config(config), is_chat),
+        capabilities=_capabilities(family, count.total if count else 0, is_chat),
         shape=shape_from_config(config),
         add_bos=_directory_adds_bos(model),
     )
