@@ -5,6 +5,7 @@ from enum import Enum
 from pathlib import Path
 
 from lctx.core.models.layers import LayerGroup, LayerKind
+from lctx.core.models.rope import RopeConfig
 
 
 class Capability(Enum):
@@ -71,6 +72,11 @@ class ModelProfile:
         shape: For KV-cache bytes, or None where it is not known.
         add_bos: Whether its tokenizer puts a begin-of-sequence id first.
         cites: Whether it was measured to cite the ids that it is given.
+        effective_source: Where the effective window comes from, one clause.
+        rope: What its files say of its positions, or None where they are not at hand.
+        weight_bytes: Bytes of the weights as stored, or as they would be; None where that is not known.
+        quantization: What the weights are kept as, as vLLM and GGUF name it, or None.
+        source: Where its numbers were read: "its own files", or a card's source.
     """
 
     name: str
@@ -84,3 +90,8 @@ class ModelProfile:
     shape: AttentionShape | None = None
     add_bos: bool = False
     cites: bool = False
+    effective_source: str = "a cautious default: nobody measured it"
+    rope: RopeConfig | None = None
+    weight_bytes: int | None = None
+    quantization: str | None = None
+    source: str = "its own files"

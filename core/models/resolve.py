@@ -6,17 +6,17 @@ import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lctx.core.errors import LctxError, ModelFileError, UsageError
 from lctx.core.models import embedded
 from lctx.core.models.config_json import DIRECTORY_FILES, ModelDirectory, read_directory, read_json
 from lctx.core.models.gguf import GgufHeader, read_header
-from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
+from lctx.core.models.keeping import dump_profile, load_profile
 from lctx.core.models.parameters import count_parameters
-from lctx.core.models.profile import AttentionShape, Capability, ModelProfile, PromptStyle
+from lctx.core.models.profile import Capability, ModelProfile, PromptStyle
+from lctx.core.models.rope import rope_from_config, rope_from_gguf
 from lctx.core.models.shape import shape_from_config, whole
 from lctx.core.models.shape_gguf import shape_from_gguf
 from lctx.core.storage import ByteCache
@@ -28,7 +28,7 @@ _WHAT_MODELS_ARE = (
     "lctx downloads nothing: --model is the path of a .gguf file or of a directory with config.json, "
     "or with --endpoint the name of a served model"
 )
-_VERSION = 2  # of the rules below: a profile that was kept under other rules is derived again
+_VERSION = 3  # of the rules below: a profile that was kept under other rules is derived again
 _DEFAULT_WINDOW = 2048
 _LARGE = 3_000_000_000
 # Families whose instruction-tuned models of 3B parameters and more are made to list, summarise and compare.
@@ -126,12 +126,12 @@ def _kept(path: Path, profiles: ByteCache, derive: Callable[[Path], ModelProfile
     """The profile of the model at `path`, derived again only when its file has changed."""
     windows = f"{UNMEASURED_WINDOW} {embedded.EMBEDDED_EFFECTIVE_WINDOW}"
     key = f"profile {_VERSION} {windows} {derive.__name__} {model_state(path)}"
-    if (kept := profiles.get(key)) is not None:
-        with suppress(ValueError, KeyError, TypeError):
-            return _loaded(json.loads(kept), path)
-    profile = derive(path)
-    profiles.put(key, json.dumps(_dumped(profile)).encode())
-    return profile
+    kept = profiles.get(key)
+    profile = load_profile(kept) if kept is not None else None
+    if profile is None:
+        profile = derive(path)
+        profiles.put(key, dump_profile(profile))
+    return replace(profile, path=path)
 
 
 def model_state(path: Path) -> str:
@@ -149,39 +149,6 @@ def model_state(path: Path) -> str:
     return "\n".join(states)
 
 
-def _dumped(profile: ModelProfile) -> dict[str, Any]:
-    shape = profile.shape
-    return {
-        "name": profile.name,
-        "origin": profile.origin,
-        "licence": profile.licence,
-        "native_window": profile.native_window,
-        "effective_window": profile.effective_window,
-        "style": profile.style.value,
-        "capabilities": sorted(one.value for one in profile.capabilities),
-        "shape": [asdict(group) for group in shape.layers] if shape else None,
-        "add_bos": profile.add_bos,
-        "cites": profile.cites,
-    }
-
-
-def _loaded(kept: dict[str, Any], path: Path) -> ModelProfile:
-    return ModelProfile(
-        path=path,
-        **kept
-        | {
-            "style": PromptStyle(kept["style"]),
-            "capabilities": frozenset(map(Capability, kept["capabilities"])),
-            "shape": AttentionShape(tuple(map(_loaded_group, kept["shape"]))) if kept["shape"] else None,
-        },
-    )
-
-
-def _loaded_group(kept: dict[str, Any]) -> LayerGroup:
-    state = StateSize(**kept["state"]) if kept["state"] else None
-    return LayerGroup(**kept | {"kind": LayerKind(kept["kind"]), "state": state})
-
-
 def _embedded_profile(path: Path) -> ModelProfile:
     header = read_header(path)
     return ModelProfile(
@@ -191,10 +158,12 @@ def _embedded_profile(path: Path) -> ModelProfile:
         licence=embedded.EMBEDDED_LICENCE,
         native_window=header.integer(f"{header.architecture}.context_length") or _DEFAULT_WINDOW,
         effective_window=embedded.EMBEDDED_EFFECTIVE_WINDOW,
+        effective_source=embedded.EMBEDDED_EFFECTIVE_SOURCE,
         style=PromptStyle.COMPLETION,
         capabilities=frozenset({Capability.LOOKUP}),
         shape=shape_from_gguf(header),
         add_bos=_gguf_adds_bos(header),
+        rope=rope_from_gguf(header),
     )
 
 
@@ -202,7 +171,8 @@ def _gguf_profile(path: Path) -> ModelProfile:
     header = read_header(path)
     if not header.architecture:
         raise ModelFileError(f"{path}: not a language model: the header names no architecture")
-    native = header.integer(f"{header.architecture}.context_length") or _DEFAULT_WINDOW
+    rope = rope_from_gguf(header)
+    native = rope.window if rope else _DEFAULT_WINDOW
     name = header.text("general.name") or path.stem
     is_chat = bool(header.text("tokenizer.chat_template")) and not (
         _BASE_NAME.search(name) or _BASE_NAME.search(path.stem)
@@ -219,6 +189,7 @@ def _gguf_profile(path: Path) -> ModelProfile:
         capabilities=_capabilities(header.architecture, header.num_parameters, is_chat),
         shape=shape_from_gguf(header),
         add_bos=_gguf_adds_bos(header),
+        rope=rope,
     )
 
 
@@ -234,7 +205,8 @@ def _gguf_adds_bos(header: GgufHeader) -> bool:
 def _directory_profile(path: Path) -> ModelProfile:
     model = read_directory(path)
     config = model.config
-    native = whole(config, "max_position_embeddings") or whole(model.tokenizer_config, "model_max_length")
+    rope = rope_from_config(config)
+    native = rope.window if rope else whole(model.tokenizer_config, "model_max_length")
     native = native if native and native < 1 << 40 else _DEFAULT_WINDOW
     is_chat = model.chat_template is not None and not _BASE_NAME.search(path.name)
     family, count = str(config.get("model_type", "")), count_parameters(config)
@@ -249,6 +221,7 @@ def _directory_profile(path: Path) -> ModelProfile:
         capabilities=_capabilities(family, count.total if count else 0, is_chat),
         shape=shape_from_config(config),
         add_bos=_directory_adds_bos(model),
+        rope=rope,
     )
 
 
