@@ -74,7 +74,7 @@ def assert_adds_up(asked, planned):
     assert plan.prompt_tokens <= budget.window - budget.answer - budget.margin
     assert 0 <= plan.read_tokens <= budget.sources
     parts = budget.instructions, budget.sources, budget.question, budget.answer, budget.margin
-    assert sum(parts) == budget.window == asked.window
+    assert sum(parts) == budget.window == plan.window.tokens
     assert min(parts) >= 0
     if asked.settings.budget is not None:
         assert plan.read_tokens <= asked.settings.budget

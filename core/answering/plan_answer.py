@@ -1,35 +1,30 @@
 """From a question and its sources to a plan and a prompt; nothing has been sent when they stand."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.layout import ChatLayout, CompletionLayout, LaidOut, Layout, Passage
-from lctx.core.answering.select import (
-    CHUNK_TOKENS,
-    SENTENCE_TOKENS,
-    Selection,
-    chunk_label,
-    select_all,
-    select_best,
-    select_nothing,
+from lctx.core.answering.strategies import (
+    STRATEGIES,
+    Costing,
+    Situation,
+    Strategy,
+    estimates_of,
+    strategy_called,
 )
 from lctx.core.errors import DoesNotFitError, UsageError
 from lctx.core.models.profile import PromptStyle
 from lctx.core.planning.kv_cache import kv_cache_bytes
-from lctx.core.planning.plan import ContextBudget, ContextPlan, StrategyEstimate
+from lctx.core.planning.plan import ContextBudget, ContextPlan
+from lctx.core.planning.strategy import StrategyEstimate, choose_strategy
+from lctx.core.planning.window import Window, choose_window
 from lctx.core.storage import directories, local_secret
 from lctx.core.tokens.template import load_chat_template
 
-STRATEGIES = ("full", "retrieve")
 _LOOKUP_ANSWER, _CITED_ANSWER = 48, 768
 """Tokens kept for an answer of a few words, and for cited sentences."""
 _BOS = ("<bos>", "<s>")
-_DEAR = 2
-"""How many times the prompt of the best sentences a small model may be given to read all: more of it makes no
-better answer (docs/benchmarks/ntsb.md)."""
-_NO_QUESTION = "which passages enter depends on the question"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +35,13 @@ class Planned:
         plan: To the token.
         laid_out: The prompt; without passages where there is no question to choose them by.
         passages: What the model reads, in prompt order.
+        situation: What it was planned in.
     """
 
     plan: ContextPlan
     laid_out: LaidOut
     passages: tuple[Passage, ...]
+    situation: Situation
 
 
 def layout_of(inputs: Inputs) -> Layout:
@@ -59,135 +56,122 @@ def layout_of(inputs: Inputs) -> Layout:
     return ChatLayout(tokenizer, template, profile.add_bos, fence, brief=inputs.is_lookup_only)
 
 
-def plan_answer(inputs: Inputs) -> Planned:
-    """Choose a strategy, select what it reads, and lay out the prompt.
+def plan_answer(inputs: Inputs, costing: Costing | None = None) -> Planned:
+    """Choose a window and a strategy, select what it reads, and lay out the prompt.
+
+    Args:
+        inputs: The question, its sources and the model.
+        costing: For seconds and price, or None where nobody looks at them.
 
     Raises:
         DoesNotFitError: The question, or `full` where the user asked for it, does not fit the window; or not
-            one of the passages that match does.
+            one of the passages that match does; or the window is out of the model's reach.
         UsageError: A strategy that does not exist.
     """
     layout = layout_of(inputs)
     bare = layout.lay_out((), inputs.question or "")
     answer = inputs.settings.max_tokens or (_LOOKUP_ANSWER if inputs.is_lookup_only else _CITED_ANSWER)
-    empty = ContextBudget(inputs.window, bare.instructions, bare.question, answer)
+    window, out_of_reach = _window(inputs, layout, bare, answer)
+    empty = ContextBudget(window.tokens, bare.instructions, bare.question, answer)
     empty.require_room()
-    estimates = _estimates(inputs, layout, bare, empty)
-    strategy, why = _choose(inputs, estimates, empty.sources)
-    selection = _select(inputs, layout, strategy, empty.sources)
+    situation = Situation(inputs, layout, bare, empty, costing)
+    estimates = estimates_of(situation)
+    strategy, why = _choose(situation, estimates, out_of_reach)
+    selection = strategy.select(situation)
     if not selection.passages and inputs.question is not None and inputs.focused:
-        raise _too_narrow(inputs, empty.sources)
+        raise _too_narrow(situation)
     laid_out = layout.lay_out(selection.passages, inputs.question or "")
-    budget = _budget(inputs, laid_out, answer)
     shape = inputs.profile.shape
     plan = ContextPlan(
-        strategy=strategy,
+        strategy=strategy.name,
         why=why,
-        budget=budget,
+        budget=_budget(situation, laid_out),
         included=tuple(passage.piece for passage in selection.passages),
         omitted=selection.omitted,
         prompt_tokens=laid_out.num_tokens,
         exact=laid_out.exact,
         kv_cache_bytes=kv_cache_bytes(shape, laid_out.num_tokens + answer) if shape else None,
         estimates=estimates,
+        window=window,
     )
-    return Planned(plan, laid_out, selection.passages)
+    return Planned(plan, laid_out, selection.passages, situation)
 
 
-def _budget(inputs: Inputs, laid_out: LaidOut, answer: int) -> ContextBudget:
+def _window(
+    inputs: Inputs, layout: Layout, bare: LaidOut, answer: int
+) -> tuple[Window, DoesNotFitError | None]:
+    """The window, and why it is not as long as everything needs where it should be."""
+    settings, profile = inputs.settings, inputs.profile
+    if settings.window is not None or settings.strategy != "full":
+        return choose_window(profile, asked=settings.window), None
+    native = choose_window(profile, asked=profile.native_window)
+    widest = ContextBudget(native.tokens, bare.instructions, bare.question, answer)
+    needed = bare.num_tokens + answer + Situation(inputs, layout, bare, widest).everything
+    try:
+        return choose_window(profile, needed=needed), None
+    except DoesNotFitError as error:
+        return native, error
+
+
+def _budget(situation: Situation, laid_out: LaidOut) -> ContextBudget:
     """The window as it is divided; what `--budget` leaves unused is its margin."""
-    open_ended = ContextBudget(inputs.window, laid_out.instructions, laid_out.question, answer)
+    empty = situation.budget
+    open_ended = replace(empty, instructions=laid_out.instructions, question=laid_out.question)
     if open_ended.sources < laid_out.sources:
-        raise _too_long(inputs, laid_out.sources, open_ended.sources)
-    budget = inputs.settings.budget
+        raise _too_long(situation, laid_out.sources, open_ended.sources)
+    budget = situation.inputs.settings.budget
     margin = max(open_ended.sources - budget, 0) if budget is not None else 0
-    return ContextBudget(inputs.window, laid_out.instructions, laid_out.question, answer, margin)
+    return replace(open_ended, margin=margin)
 
 
-def _select(inputs: Inputs, layout: Layout, strategy: str, room: int) -> Selection:
-    if strategy == "full":
-        return select_all(inputs)
-    if inputs.question is None:
-        return select_nothing(inputs, _NO_QUESTION)
-    return select_best(inputs, layout, room)
-
-
-def _estimates(
-    inputs: Inputs, layout: Layout, bare: LaidOut, empty: ContextBudget
-) -> tuple[StrategyEstimate, ...]:
-    """What each strategy would make the model read."""
-    room = min(empty.sources, inputs.settings.budget or empty.sources)
-    labels = sum(_label_costs(inputs, layout)) if inputs.num_tokens <= room else 0
-    all_tokens = inputs.num_tokens + labels
-    fits = all_tokens <= room
-    full = StrategyEstimate(
-        "full",
-        fits,
-        bare.num_tokens + all_tokens,
-        f"all {inputs.num_tokens:,} tokens fit"
-        if fits
-        else f"{inputs.num_tokens:,} tokens, room for {room:,}",
-    )
-    most = SENTENCE_TOKENS if inputs.is_lookup_only else CHUNK_TOKENS
-    reads = min(room, inputs.settings.budget or most, inputs.num_tokens)
-    some = StrategyEstimate(
-        "retrieve", True, bare.num_tokens + reads, f"the best {reads:,} of {inputs.num_tokens:,} tokens"
-    )
-    return full, some
-
-
-def _label_costs(inputs: Inputs, layout: Layout) -> Sequence[int]:
-    if inputs.is_lookup_only:
-        return [layout.label_tokens("")] * len(inputs.chunks)
-    return [layout.label_tokens(chunk_label(number, chunk)) for number, chunk in enumerate(inputs.chunks)]
-
-
-def _choose(inputs: Inputs, estimates: Sequence[StrategyEstimate], room: int) -> tuple[str, str]:
+def _choose(
+    situation: Situation, estimates: tuple[StrategyEstimate, ...], out_of_reach: DoesNotFitError | None
+) -> tuple[Strategy, str]:
     """The strategy and one line of why."""
-    full, some = estimates
-    wanted = inputs.settings.strategy
-    if wanted is not None and wanted not in STRATEGIES:
-        known = ", ".join(STRATEGIES)
-        raise UsageError(f"--strategy {wanted}: there is no such strategy", f"take one of {known}")
-    if wanted == "full" and not full.fits:
-        raise _too_long(inputs, inputs.num_tokens, min(room, inputs.settings.budget or room))
-    if wanted is not None:
-        return wanted, f"asked for; {full.why if wanted == 'full' else some.why}"
-    if full.fits and inputs.is_lookup_only and full.prompt_tokens > _DEAR * some.prompt_tokens:
-        return (
-            "retrieve",
-            f"reads {some.why}: a look-up needs no more, and all would cost {_times(full, some)}",
-        )
-    if full.fits:
-        return "full", f"{full.why} what {inputs.profile.name} was measured to answer over"
-    return "retrieve", f"{full.why}: reads {some.why}"
+    wanted = situation.inputs.settings.strategy
+    if wanted is None:
+        chosen, why = choose_strategy(estimates)
+    else:
+        named = next((one for one in estimates if one.strategy == wanted), None)
+        if named is None:
+            known = ", ".join(one.name for one in STRATEGIES)
+            raise UsageError(f"--strategy {wanted}: there is no such strategy", f"take one of {known}")
+        if not named.fits:
+            raise _too_long(situation, situation.inputs.num_tokens, situation.room, out_of_reach)
+        chosen, why = named, f"asked for; {named.why}"
+    strategy = strategy_called(chosen.strategy)
+    assert strategy is not None  # noqa: S101 - the estimates are those of the strategies
+    return strategy, why
 
 
-def _times(one: StrategyEstimate, other: StrategyEstimate) -> str:
-    return f"{one.prompt_tokens / other.prompt_tokens:.0f} times the prompt"
-
-
-def _too_long(inputs: Inputs, needed: int, room: int) -> DoesNotFitError:
+def _too_long(
+    situation: Situation, needed: int, room: int, out_of_reach: DoesNotFitError | None = None
+) -> DoesNotFitError:
+    inputs = situation.inputs
     per_document: dict[str, int] = {}
     for chunk, count in zip(inputs.chunks, inputs.counts, strict=True):
         per_document[chunk.document.path] = per_document.get(chunk.document.path, 0) + count
     small = [path for path, count in sorted(per_document.items(), key=lambda row: row[1]) if count <= room]
-    remedy = "--strategy retrieve reads the passages that match the question"
+    remedies = ["--strategy retrieve reads the passages that match the question"]
     if inputs.settings.budget == room:
-        remedy = f"raise --budget; {remedy}"
+        remedies.insert(0, "raise --budget")
+    elif inputs.settings.window is not None:
+        remedies.insert(0, f"a window of {situation.needed:,} holds them")
     if small and len(per_document) > 1:
-        remedy += f"; {small[-1]} alone would fit"
-    what = f"the sources do not fit: {needed:,} tokens, room for {room:,} in a window of {inputs.window:,}"
-    return DoesNotFitError(what, remedy)
+        remedies.append(f"{small[-1]} alone would fit")
+    why = f"{needed:,} tokens, room for {room:,} in a window of {situation.budget.window:,}"
+    if out_of_reach is not None:
+        why += f"; {out_of_reach.message}"
+    return DoesNotFitError(f"the sources do not fit: {why}", "; ".join(remedies))
 
 
 def _tokens(count: int) -> str:
     return f"{count:,} token" + ("" if count == 1 else "s")
 
 
-def _too_narrow(inputs: Inputs, room: int) -> DoesNotFitError:
+def _too_narrow(situation: Situation) -> DoesNotFitError:
     """A model that reads nothing of the sources would answer from what it was trained on."""
-    budget = inputs.settings.budget
+    budget, room = situation.inputs.settings.budget, situation.budget.sources
     if budget is not None and budget < room:
         return DoesNotFitError(
             f"no passage that matches the question fits: --budget leaves {_tokens(budget)}",
@@ -195,6 +179,6 @@ def _too_narrow(inputs: Inputs, room: int) -> DoesNotFitError:
         )
     return DoesNotFitError(
         f"no passage that matches the question fits: {room:,} tokens are left for sources in a window of "
-        f"{inputs.window:,}",
+        f"{situation.budget.window:,}",
         "lower --max-tokens, leave out --budget, or choose a model with a larger window",
     )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from lctx.core.chunking.chunk import Chunk
 from lctx.core.errors import DoesNotFitError
+from lctx.core.planning.strategy import StrategyEstimate
+from lctx.core.planning.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +68,6 @@ class Omission:
 
 
 @dataclass(frozen=True, slots=True)
-class StrategyEstimate:
-    """What one strategy would cost.
-
-    Attributes:
-        strategy: Its name.
-        fits: Whether it can run in this window at all.
-        prompt_tokens: Tokens that the model would read.
-        why: One line.
-    """
-
-    strategy: str
-    fits: bool
-    prompt_tokens: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class ContextPlan:
     """Every character of the sources is in exactly one of `included` and `omitted`.
 
@@ -96,6 +81,7 @@ class ContextPlan:
         exact: Whether the counts come from the served model's own tokenizer.
         kv_cache_bytes: What prompt and answer fill of the KV cache, or None where the shape is unknown.
         estimates: What each strategy would cost.
+        window: The length that an engine is started for, with its rope; None in a plan that names none.
     """
 
     strategy: str
@@ -107,6 +93,7 @@ class ContextPlan:
     exact: bool
     kv_cache_bytes: int | None = None
     estimates: tuple[StrategyEstimate, ...] = ()
+    window: Window | None = None
 
     @property
     def read_tokens(self) -> int:

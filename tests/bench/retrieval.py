@@ -21,6 +21,7 @@ from lctx.formats.markdown import read_markdown
 from lctx.formats.pdf import read_pdf
 
 PERCENTILES = (5, 10, 25, 50, 90, 95)
+DEPTHS = (1, 2, 3, 5, 10, 15, 20)
 
 
 def main():
@@ -55,7 +56,9 @@ def ntsb(folder):
         sentences.append(next((position for position, right in enumerate(holds) if right), None))
         shares.append(share_of(inputs))
     print("ntsb, gold page in the first 1, 3 chunks:     ", *(within(chunks, most) for most in (1, 3)))
-    print("ntsb, answer in the first 1, 3, 5 sentences:  ", *(within(sentences, most) for most in (1, 3, 5)))
+    print(
+        "ntsb, answer in the first 1, 3, 4, 5 sentences:", *(within(sentences, most) for most in (1, 3, 4, 5))
+    )
     print("ntsb, share of the question held:             ", *percentiles(shares))
     blank = [inputs_of(one["question"], documents) for one in questions if not one["answerable"]]
     print(
@@ -72,17 +75,24 @@ def chroma(folder):
     names = sorted({question["corpus_id"] for question in questions})
     documents = {name: read_markdown(f"{name}.md", (folder / f"{name}.md").read_bytes()) for name in names}
     chunks, sentences, own, others = [], [], [], []
+    shares: dict[int, list[float]] = {depth: [] for depth in DEPTHS}
     for number, question in enumerate(questions[::4]):
         name = question["corpus_id"]
         inputs = inputs_of(question["question"], [documents[name]])
         gold = [(span["start_index"], span["end_index"]) for span in json.loads(question["references"])]
         chunks.append(first_overlap([scored.chunk for scored in inputs.ranking.best], gold))
         sentences.append(first_overlap(inputs.focused, gold))
+        for depth in DEPTHS:
+            shares[depth].append(read_share([one.chunk for one in inputs.ranking.best[:depth]], gold))
         own.append(inputs)
         other = names[(names.index(name) + 1 + number % (len(names) - 1)) % len(names)]
         others.append(inputs_of(question["question"], [documents[other]]))
     print("chroma, gold in the first 1, 3 chunks:        ", *(within(chunks, most) for most in (1, 3)))
-    print("chroma, gold in the first 1, 3, 5 sentences:  ", *(within(sentences, most) for most in (1, 3, 5)))
+    print(
+        "chroma, gold in the first 1, 3, 4, 5 sentences:", *(within(sentences, most) for most in (1, 3, 4, 5))
+    )
+    means = (f"{depth}: {statistics.mean(found):.3f}" for depth, found in shares.items())
+    print("chroma, share of the gold in the first chunks:", *means)
     print("chroma, share held by its own text:           ", *percentiles(map(share_of, own)))
     print("chroma, share held by another text:           ", *percentiles(map(share_of, others)))
     for what, asked in (("its own", own), ("another", others)):
@@ -104,6 +114,12 @@ def first_overlap(pieces, gold):
         if any(piece.start < end and piece.end > start for start, end in gold):
             return position
     return None
+
+
+def read_share(chunks, gold):
+    """The share of the gold characters that the chunks hold."""
+    held = sum(max(0, min(one.end, end) - max(one.start, start)) for one in chunks for start, end in gold)
+    return held / sum(end - start for start, end in gold)
 
 
 def within(positions, most):
