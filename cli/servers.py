@@ -15,7 +15,7 @@ from lctx.core.storage import directories
 if TYPE_CHECKING:
     from lctx.core.engine.servers import ServerInfo
 
-_COLUMNS = ("NAME", "ENGINE", "MODEL", "WINDOW", "MEMORY", "UNTIL", "PID", "ADDRESS")
+_COLUMNS = ("NAME", "ENGINE", "MODEL", "WINDOW", "ROPE", "MEMORY", "UNTIL", "PID", "ADDRESS")
 
 
 def run_ps(wanted: str, _started: float) -> ExitCode:
@@ -62,6 +62,7 @@ def _row(server: "ServerInfo", now: float) -> tuple[str, ...]:
         server.kind,
         one_line(server.name),
         f"{server.window:,}",
+        one_line(server.rope) if server.rope else "-",
         f"{server.rss_bytes / 2**20:,.0f} MiB",
         until,
         str(server.pid),

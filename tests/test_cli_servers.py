@@ -31,9 +31,18 @@ def test_a_table_lines_up():
     lines = table_of([SERVER, other], now=1000.0).splitlines()
     assert len(lines) == 3
     assert lines[1].split() == [
-        "llama-1a2b3c4d", "llama", "gemma-3-270m", "4,096", "443", "MiB", "4", "min", "4711", "unix:///run/llama.sock"
+        "llama-1a2b3c4d", "llama", "gemma-3-270m", "4,096", "-", "443", "MiB", "4", "min", "4711", "unix:///run/llama.sock"
     ]  # fmt: skip
     assert lines[1].index("4711") == lines[0].index("PID")
+
+
+def test_a_stretched_window_shows_its_rope():
+    """This test ensures that an engine whose rope is scaled can be told from one whose rope is its own."""
+    stretched = replace(SERVER, rope="yarn x2 (2,048 -> 4,096)")
+    head, first, second = table_of([SERVER, stretched], now=1000.0).splitlines()
+    column = head.index("ROPE")
+    assert first[column:].startswith("- ")
+    assert second[column:].startswith("yarn x2 (2,048 -> 4,096)  443 MiB")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +63,6 @@ def test_the_end_of_an_engine_is_told_in_words(change, until):
 
 def test_a_hostile_model_name_is_harmless():
     """This test ensures that a file name with escape sequences does not reach the terminal as such."""
-    table = table_of([replace(SERVER, name="x\x1b[2J\ny")], now=0.0)
+    table = table_of([replace(SERVER, name="x\x1b[2J\ny", rope="y\x1b[2J\nx")], now=0.0)
     assert "\x1b" not in table
     assert len(table.splitlines()) == 2

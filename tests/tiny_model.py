@@ -12,8 +12,11 @@ _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
 _ALIGNMENT = 32
 
 
-def write_tiny_model(path: Path) -> Path:
-    """A llama of one layer at `path`; its answers are words of two letters, the same every time."""
+def write_tiny_model(path: Path, more: dict[str, Any] | None = None) -> Path:
+    """A llama of one layer at `path`; its answers are words of two letters, the same every time.
+
+    `more` are keys of its header besides, or instead.
+    """
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     types = [_UNKNOWN, _CONTROL, _CONTROL, *[_BYTE] * 256, *[_NORMAL] * WORDS]
     first_word = len(tokens)
@@ -36,7 +39,7 @@ def write_tiny_model(path: Path) -> Path:
         "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.unknown_token_id": 0,
     }
-    path.write_bytes(_file(metadata, _tensors(len(tokens), first_word)))
+    path.write_bytes(_file(metadata | (more or {}), _tensors(len(tokens), first_word)))
     return path
 
 

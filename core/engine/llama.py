@@ -31,6 +31,9 @@ from lctx.core.errors import (
 if TYPE_CHECKING:
     from subprocess import Popen
 
+    from lctx.core.engine.llama_rope import LlamaRope
+    from lctx.core.planning.rope import RopeChoice
+
 _CHILD = "lctx.core.engine.llama_child"
 _INSTALL = "pip install 'lctx[cpu]'"
 _MODEL_HINT = "check that the file is a whole GGUF model"
@@ -57,13 +60,14 @@ class LlamaStart:
         *,
         keep_alive_s: float | None,
         on_status: Callable[[str], None],
+        rope: "RopeChoice | None" = None,
     ) -> None:
         """Look for the server and start it where there is none; nothing here waits."""
         self.warm = False
         self.failure: LctxError | None = None
         self._model = model.absolute()
         self._name = name
-        self._window = window
+        self._window = window if rope is None else min(window, rope.window)
         self._keep_alive_s = keep_alive_s
         self._on_status = on_status
         self._lease: int | None = None
@@ -71,8 +75,13 @@ class LlamaStart:
         self._state: ServerState | None = None
         self._stop_at: float | None = None
         self._waiting_for = ""
+        self._rope: LlamaRope | None = None
         try:
             self._files = ServerFiles(self._folder(runtime), server_id(self._model))
+            if rope is not None:
+                from lctx.core.engine.llama_rope import llama_rope
+
+                self._rope = llama_rope(rope, self._files.id)
         except LctxError as error:
             self.failure = error
         except OSError as error:
@@ -174,17 +183,24 @@ class LlamaStart:
         )
 
     def _join(self) -> None:
-        """Take up the server that another command started, unless its window is too small."""
+        """Take up the server of another command, unless its window is too small or its rope another.
+
+        Scaling is paid by every prompt: what fits natively does not run on a stretched server.
+        """
         state = read_state(self._files)
         if state is None or state.phase is not Phase.READY:
             self._wait_for("loading")
             return
-        if state.asked_window < self._window:
-            self._wait_for(f"used by another command with a window of {state.window}")
+        wanted = self._rope.fingerprint if self._rope else None
+        if state.rope_fingerprint != wanted or state.asked_window < self._window:
+            has = state.rope or f"a window of {state.window}"
             lease = try_lock(self._files.lease)
-            if lease is not None:  # idle: nobody loses an answer
-                self._replace(state)
-                unlock(lease)
+            if lease is None:
+                self._wait_for(f"used by another command with {has}")
+                return
+            self._wait_for(f"ending an idle one with {has}")  # nobody loses an answer
+            self._replace(state)
+            unlock(lease)
             return
         lease = try_lock(self._files.lease, shared=True)
         if lease is None:
@@ -214,7 +230,8 @@ class LlamaStart:
 
         files = self._files
         arguments = [str(files.folder), files.id, str(self._model), str(self._window), self._name]
-        self._child = launch(files, lock, _CHILD, ["--", *arguments])
+        options = ["--rope", self._rope.to_json()] if self._rope else []
+        self._child = launch(files, lock, _CHILD, [*options, "--", *arguments])
 
     def _wait_for(self, what: str) -> None:
         if what != self._waiting_for:

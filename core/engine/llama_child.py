@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lctx.core.engine.cores import usable_cores
+from lctx.core.engine.llama_rope import LlamaRope
 from lctx.core.engine.locks import try_lock
 from lctx.core.engine.processes import KEY_VARIABLE
 from lctx.core.engine.state import (
@@ -76,16 +77,28 @@ def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> A
     params.cpuparams.poll = params.cpuparams_batch.poll = arguments.poll
     params.verbosity = _WARNINGS
     params.offline = True
+    if arguments.rope is not None:
+        _set_rope(params, arguments.rope)
     return params
 
 
+def _set_rope(params: Any, rope: LlamaRope) -> None:
+    from xllamacpp import llama_rope_scaling_type
+
+    fields = dict(rope.parameters)
+    if kind := fields.pop("rope_scaling_type", None):
+        params.rope_scaling_type = llama_rope_scaling_type[f"LLAMA_ROPE_SCALING_TYPE_{kind.upper()}"]
+    for name, value in fields.items():
+        setattr(params, name, value)
+
+
 def sensible_window(arguments: argparse.Namespace) -> int:
-    """The window that was asked for, but never more than the model was trained for.
+    """The window that was asked for; without a plan's rope never more than the model was trained for.
 
     llama.cpp would set aside the memory of a window of any size first, and cut it afterwards.
     """
     asked: int = arguments.window
-    if asked <= _SMALL_WINDOW:
+    if asked <= _SMALL_WINDOW or arguments.rope is not None:
         return asked
     from lctx.core.models.gguf import read_header
 
@@ -116,11 +129,15 @@ def serve(arguments: argparse.Namespace, files: ServerFiles, state: ServerState)
         import xllamacpp
 
         server = xllamacpp.Server(parameters(arguments, files, state.api_key))
-    except (ImportError, RuntimeError, ModelFileError) as error:
+    except (ImportError, OverflowError, RuntimeError, ModelFileError) as error:
         sys.stderr.flush()
         write_state(files, _failed(files, state, error))
         return 1
     window = served_window(server.listening_address, state.api_key)
+    if arguments.rope is not None and window < sensible_window(arguments):
+        why = f"its window ends at {window} tokens with this rope"
+        write_state(files, replace(state, phase=Phase.FAILED, error=why, error_code=EngineCrashedError.code))
+        return 1
     version = f"xllamacpp/{xllamacpp.__version__}"
     state = replace(
         state, phase=Phase.READY, address=server.listening_address, window=window, version=version
@@ -194,6 +211,7 @@ def main() -> int:
     parser.add_argument("window", type=int)
     parser.add_argument("name")
     parser.add_argument("--lock-fd", type=int, required=True)
+    parser.add_argument("--rope", type=LlamaRope.from_json)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--threads-batch", type=int, default=0)
     parser.add_argument("--poll", type=int, default=0)
@@ -218,6 +236,8 @@ def main() -> int:
         version=f"python/{platform.python_version()}",
         started_at=time.time(),
         phase=Phase.LOADING,
+        rope=arguments.rope.label if arguments.rope else None,
+        rope_fingerprint=arguments.rope.fingerprint if arguments.rope else None,
     )
     return serve(arguments, files, state)
 

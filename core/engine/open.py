@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lctx.core.engine.address import Address
     from lctx.core.engine.dialects import Dialect
     from lctx.core.engine.llama import LlamaStart
+    from lctx.core.planning.rope import RopeChoice
 
 _POLL_S = 0.5
 _PROBE_STALL_S = 30.0
@@ -33,6 +34,7 @@ class EngineSettings:
         keep_alive_s: How long a server that lctx starts stays when idle. None: forever; 0: it ends after use.
         wait_s: How long to wait for a server that is loading.
         offline: Refuse every address that is not on this machine.
+        rope: The rope that llama is started with; None as its file has it. It bounds the window.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class EngineSettings:
     keep_alive_s: float | None = 300.0
     wait_s: float = 600.0
     offline: bool = False
+    rope: "RopeChoice | None" = None
 
 
 class PendingEngine:
@@ -66,7 +69,8 @@ class PendingEngine:
             EngineLoadingError: It is still loading after `wait_s` seconds.
             EngineMissingError: Its package is not installed.
             ModelFileError: Its model is missing or damaged.
-            EngineCrashedError: It ended while loading.
+            EngineCrashedError: It ended while loading, or does not reach the window with its rope.
+            DoesNotFitError: It cannot scale its rope in the way that was chosen.
             EngineRefusedError: Nobody listens at its address, or its key is another.
             UsageError: The server has several models and none was named.
         """
@@ -105,6 +109,7 @@ def start_engine(
             runtime,
             keep_alive_s=settings.keep_alive_s,
             on_status=on_status or (lambda _: None),
+            rope=settings.rope,
         )
         return PendingEngine(settings, start)
     if settings.kind not in {"vllm", "endpoint"}:

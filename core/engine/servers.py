@@ -37,6 +37,7 @@ class ServerInfo:
         rss_bytes: Resident memory; 0 where the system does not tell.
         version: The engine's package and its version.
         loading: Whether it is not ready yet.
+        rope: The scaling that stretches its window, in a few words; None where it is the model's own.
     """
 
     id: str
@@ -53,6 +54,7 @@ class ServerInfo:
     rss_bytes: int
     version: str
     loading: bool
+    rope: str | None = None
 
 
 def list_servers(runtime: Path) -> list[ServerInfo]:
@@ -118,6 +120,7 @@ def _describe(files: ServerFiles, state: ServerState) -> ServerInfo:
         rss_bytes=_resident_bytes(state.pid),
         version=state.version,
         loading=state.phase is Phase.LOADING,
+        rope=state.rope,
     )
 
 

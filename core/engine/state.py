@@ -109,6 +109,8 @@ class ServerState:
         idle_since: Seconds since the epoch, or None while a command uses it.
         error: Why it failed: one line.
         error_code: The `code` of the error that this is.
+        rope: The scaling that it runs with, in a few words; None where it is the file's own.
+        rope_fingerprint: Tells that scaling from every other; None where it is the file's own.
     """
 
     id: str
@@ -127,6 +129,8 @@ class ServerState:
     idle_since: float | None = None
     error: str | None = None
     error_code: str | None = None
+    rope: str | None = None
+    rope_fingerprint: str | None = None
 
 
 def write_state(files: ServerFiles, state: ServerState) -> None:
@@ -138,7 +142,8 @@ def read_state(files: ServerFiles) -> ServerState | None:
     """The state on disk, or None where there is none or it is damaged. It says nothing about life."""
     try:
         values: Any = json.loads(files.state.read_bytes())
-        known = {field.name: values[field.name] for field in fields(ServerState)}
+        # A server of another version of lctx may know fewer of them.
+        known = {field.name: values[field.name] for field in fields(ServerState) if field.name in values}
         state = ServerState(**known)
         return replace(state, phase=Phase(state.phase), pid=int(state.pid))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

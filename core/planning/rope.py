@@ -158,7 +158,7 @@ def llama_flags(choice: RopeChoice) -> list[str]:
     rope = choice.rope
     flags = ["--ctx-size", str(choice.window)]
     if choice.method is RopeType.LLAMA3:
-        raise _out_of_reach(rope, choice.window, "llama.cpp takes llama3 scaling from the model's file only")
+        raise _llama3_from_file(choice)
     if choice.method is RopeType.YARN:
         flags += ["--rope-scaling", "yarn", "--rope-scale", f"{_reaching_scale(choice)}"]
         return [*flags, "--yarn-orig-ctx", str(rope.trained)]
@@ -171,6 +171,44 @@ def llama_flags(choice: RopeChoice) -> list[str]:
             raise ValueError("flags for llama.cpp need a rope that was read from a GGUF header")
         flags += ["--override-kv", f"{rope.architecture}.context_length=int:{choice.covered}"]
     return flags
+
+
+def llama_parameters(choice: RopeChoice) -> dict[str, Any]:
+    """The same as fields of llama.cpp's parameters, where no key can be overridden; empty for the file's own.
+
+    The cap on the window rises for YaRN alone, to `yarn_orig_ctx / rope_freq_scale`, once that scale is not
+    the file's. So all kinds go by that name. With a `yarn_ext_factor` of 0 YaRN divides every position, which
+    is linear scaling. Dynamic NTK is its base, and a scale of 1 less a bit, which moves the cap alone.
+
+    Raises:
+        DoesNotFitError: The scaling is one that llama.cpp reads from the file only.
+
+    Source:
+        llama.cpp, src/llama-context.cpp, llama_init_from_model, "custom YaRN scaling detected"; rope_yarn in
+        ggml/src/ggml-cpu/ops.cpp (an `ext_factor` of 0 skips the ramp and the temperature).
+    """
+    rope, original = choice.rope, choice.rope.trained
+    if choice.method is RopeType.LLAMA3:
+        raise _llama3_from_file(choice)
+    if choice.method is None and choice.window <= rope.positions:
+        return {}
+    kept = _single(1 / _single(_reaching_scale(choice) if choice.method else choice.factor))
+    found: dict[str, Any] = {"rope_scaling_type": "yarn"}
+    if choice.method is RopeType.DYNAMIC:
+        original, kept = choice.covered, _bit_less(1.0)
+        found |= {"rope_freq_base": _fixed_base(choice)}
+    elif choice.method is None:  # the file's own YaRN: another scale than its own, or nothing is lifted
+        kept = _bit_less(kept)
+    if choice.method in {RopeType.LINEAR, RopeType.DYNAMIC}:
+        found |= {"yarn_ext_factor": 0.0}
+    return found | {"rope_freq_scale": kept, "yarn_orig_ctx": original}
+
+
+def rope_label(choice: RopeChoice) -> str | None:
+    """The scaling in a few words, "yarn x2 (8,192 -> 16,384)", or None where the rope is the files' own."""
+    if choice.method is None:
+        return None
+    return f"{choice.method.value} x{choice.factor:g} ({choice.rope.trained:,} -> {choice.covered:,})"
 
 
 def rope_fingerprint(model: str, choice: RopeChoice, dtype: str) -> str:
@@ -241,6 +279,11 @@ def _single(value: float) -> float:
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
+def _bit_less(value: float) -> float:
+    """The next single-precision number below a positive one."""
+    return float(struct.unpack("f", struct.pack("I", struct.unpack("I", struct.pack("f", value))[0] - 1))[0])
+
+
 def _fixed_base(choice: RopeChoice) -> float:
     rope = choice.rope
     if rope.theta is None or rope.rotary_dim is None:
@@ -263,6 +306,11 @@ def _refusal(rope: RopeConfig, method: RopeType) -> str | None:
     if method is RopeType.DYNAMIC and (rope.rotary_dim or 0) < _MIN_ROTARY_DIM:
         return "dynamic scaling needs the rotary dimension, which its files do not give"
     return None
+
+
+def _llama3_from_file(choice: RopeChoice) -> DoesNotFitError:
+    why = "llama.cpp takes llama3 scaling from the model's file only"
+    return _out_of_reach(choice.rope, choice.window, why)
 
 
 def _out_of_reach(rope: RopeConfig, num_tokens: int, why: str) -> DoesNotFitError:
