@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from lctx.core.models.cards import UNVERIFIED, find_card, model_cards, near_cards
+from lctx.core.models.compute import compute_from_config
 from lctx.core.models.gguf import read_header
 from lctx.core.models.layers import LayerKind
 from lctx.core.models.parameters import count_parameters
@@ -137,6 +138,39 @@ def test_a_card_activates_as_many_weights_as_its_maker_says(card):
     assert 0 < count.active < count.total / 2
     with_tables = count.active + count.embedding + count.head
     assert count.active * (1 - within) <= card.active_published <= with_tables * (1 + within)
+
+
+# FLOPs of one query with one key, over all layers that see everything: 2 x layers x heads x (key + value).
+PAIRS = [
+    ("Llama-3.1-8B", 2 * 32 * 32 * (128 + 128)),
+    ("Qwen3-Next-80B-A3B", 2 * 12 * 16 * (256 + 256)),
+    ("Llama-4-Scout", 2 * 12 * 40 * (128 + 128)),
+    ("Gemma-3-27B", 2 * 10 * 32 * (128 + 128)),
+    ("gpt-oss-120b", 2 * 18 * 64 * (64 + 64)),
+    ("Nemotron-3-Nano-30B-A3B", 2 * 6 * 32 * (128 + 128)),
+    ("Jamba-v0.1", 2 * 4 * 32 * (128 + 128)),
+    ("Kimi-Linear-48B-A3B", 2 * 7 * 32 * (192 + 128)),
+    ("DeepSeek-V3", 2 * 61 * 128 * (192 + 128)),
+    ("DeepSeek-V3.2", 2 * 61 * 64 * 128),
+    ("GLM-5", 2 * 78 * 32 * 128),
+    ("Mistral-7B-v0.1", 0),
+]
+
+
+@pytest.mark.parametrize(("name", "flops"), PAIRS)
+def test_a_card_knows_what_a_longer_prompt_computes(name, flops):
+    """This test ensures that of a card alone the square of the length is priced right, for every kind of layer."""
+    attention = compute_from_config(find_card(name).config).attention
+    assert sum(cost.num_layers * cost.pair_flops for cost in attention if cost.reach is None) == flops
+
+
+@CARDS
+def test_a_card_says_what_a_token_computes(card):
+    """This test ensures that no card lacks what the time of a prompt is predicted from."""
+    compute = compute_from_config(card.config)
+    assert compute.parameters == count_parameters(card.config)
+    assert compute.prefill_flops(2000) > 2000 * 2 * compute.parameters.active
+    assert compute.decode_flops(100_000) > compute.decode_flops(1) > 2 * compute.parameters.active
 
 
 ROPES = [
