@@ -8,10 +8,12 @@ from lctx.core.answering.select import (
     CHUNK_TOKENS,
     SENTENCE_TOKENS,
     chunk_label,
+    require_pins_fit,
     select_all,
     select_best,
     select_nothing,
 )
+from lctx.core.errors import DoesNotFitError
 from lctx.core.models.profile import Capability, ModelProfile, PromptStyle
 
 QUESTION = "When did the lighthouse burn?"
@@ -52,8 +54,9 @@ def test_a_sentence_that_does_not_fit_makes_room_for_a_shorter_one():
     assert [one.text for one in selection.passages] == ["The lighthouse stood in Vell."]
 
 
-@pytest.mark.parametrize("room", [1, 10, 50, 200, 2000])
-@pytest.mark.parametrize("profile", [None, CAPABLE])
+@pytest.mark.parametrize(
+    ("profile", "room"), [(None, 1), (None, 10), (None, 50), (None, 2000), (CAPABLE, 300), (CAPABLE, 2000)]
+)
 def test_the_room_is_never_exceeded(profile, room):
     """This test ensures that passages and labels together cost at most what there is."""
     asked, selection = chosen(QUESTION, [document(LOG), document(LOG, "b.txt")], room, profile)
@@ -153,3 +156,198 @@ def test_the_sources_have_one_size_whatever_is_asked():
         assert selection.passages
         read = sum(one.piece.num_tokens for one in selection.passages)
         assert read + sum(one.piece.num_tokens for one in selection.omitted) == asked.num_tokens
+
+
+def paths_read(selection):
+    return {one.piece.chunk.document.path for one in selection.passages}
+
+
+def remedies(selection, path):
+    return {one.remedy for one in selection.omitted if one.piece.chunk.document.path == path}
+
+
+def reasons(selection, path):
+    return {one.reason for one in selection.omitted if one.piece.chunk.document.path == path}
+
+
+SOURCES = [
+    document(LOG, "log.txt"),
+    document("The lighthouse burned again in 1950.\n", "late.txt"),
+    document("Nothing to see here.\n", "other.txt"),
+]
+
+
+@pytest.mark.parametrize("profile", [None, CAPABLE])
+def test_a_pinned_source_is_read_whole_beside_the_best_of_the_others(profile):
+    """This test ensures that a pin is read however little it has to do with the question, and leaves the rest."""
+    _, selection = chosen(QUESTION, SOURCES, 2000, profile, pins=("other.txt",))
+    assert "Nothing to see here.\n" in [one.text for one in selection.passages]
+    assert any("1911" in one.text for one in selection.passages)
+    assert "other.txt" not in {one.piece.chunk.document.path for one in selection.omitted}
+    _, unpinned = chosen(QUESTION, SOURCES, 2000, profile)
+    assert "other.txt" not in paths_read(unpinned)
+
+
+def test_a_small_model_reads_other_sources_where_the_pinned_one_ranks_best():
+    """This test ensures that sentences that are read anyway take no place among the best few."""
+    other = document("Keepers say that the lighthouse burned.\n", "tale.txt")
+    _, selection = chosen("What burned?", [document(ANSWER * 8, "log.txt"), other], 4000, pins=("log.txt",))
+    assert [one.piece.chunk.document.path for one in selection.passages].count("tale.txt") == 1
+
+
+@pytest.mark.parametrize("profile", [None, CAPABLE])
+def test_what_pins_leave_is_told(profile):
+    """This test ensures that pins count against the room, and that what they keep out says so."""
+    budget = 40 if profile else 20
+    asked, selection = chosen(QUESTION, SOURCES, 10**6, profile, pins=("other.txt",), budget=budget)
+    assert cost(asked, selection) <= budget
+    left = budget - cost(asked, select_nothing(asked, "none"))
+    told = {one.reason for one in selection.omitted}
+    assert f"after the pinned sources {left} tokens are left" in told
+
+
+@pytest.mark.parametrize("profile", [None, CAPABLE])
+def test_pins_that_do_not_fit_are_refused_with_the_narrower_commands(profile):
+    """This test ensures that a pin is never cut: exit 3, what is needed, what there is, and what would fit."""
+    with pytest.raises(DoesNotFitError, match=r"the pinned sources do not fit: [\d,]+ tokens") as raised:
+        chosen(QUESTION, SOURCES, 300, profile, pins=("log.txt", "late.txt"))
+    assert raised.value.exit_code == 3
+    assert "room for 300" in raised.value.message
+    assert "pin late.txt alone" in raised.value.hint
+    assert "--window" in raised.value.hint
+    with pytest.raises(DoesNotFitError, match="--budget leaves 200") as raised:
+        chosen(QUESTION, SOURCES, 10**6, profile, pins=("log.txt",), budget=200)
+    needed = int(raised.value.hint.split()[3].replace(",", ""))
+    _, selection = chosen(QUESTION, SOURCES, needed, profile, pins=("log.txt",), budget=needed)
+    assert "log.txt" in paths_read(selection)  # the hint tells the truth, to the token
+    with pytest.raises(DoesNotFitError):
+        chosen(QUESTION, SOURCES, needed - 1, profile, pins=("log.txt",))
+
+
+def test_pins_can_be_tried_before_a_strategy_is_chosen():
+    """This test ensures that a plan without a question is refused for its pins like any other."""
+    asked = inputs(None, SOURCES, CAPABLE, pins=("log.txt",))
+    layout = CompletionLayout(asked.tokenizer, None)
+    require_pins_fit(asked, layout, 10**6)
+    with pytest.raises(DoesNotFitError, match="pinned"):
+        require_pins_fit(asked, layout, 100)
+
+
+@pytest.mark.parametrize("profile", [None, CAPABLE])
+def test_a_source_of_weight_0_is_never_read(profile):
+    """This test ensures that weight 0 leaves a source out, under every strategy, and is the reason told."""
+    asked, selection = chosen(QUESTION, SOURCES, 10**6, profile, weights=(("log.txt", 0.0),))
+    assert "late.txt" in paths_read(selection)
+    for one in (selection, select_all(asked), select_nothing(asked, "no question")):
+        assert "log.txt" not in paths_read(one)
+        assert reasons(one, "log.txt") == {"weight 0"}
+        assert remedies(one, "log.txt") == {"give it a --weight above 0"}
+    assert asked.readable_tokens < asked.num_tokens
+
+
+def test_a_pin_is_stronger_than_weight_0():
+    """This test ensures that one source can be read alone: all others weigh nothing."""
+    settings = {"weights": (("*", 0.0),), "pins": ("other.txt",)}
+    _, selection = chosen(QUESTION, SOURCES, 10**6, CAPABLE, **settings)
+    assert paths_read(selection) == {"other.txt"}
+
+
+@pytest.mark.parametrize("profile", [None, CAPABLE])
+def test_a_weight_moves_a_source_up_or_down(profile):
+    """This test ensures that the factor decides which of two like sources is read where one fits."""
+    twins = [document(f"The lighthouse burned, says witness {name}.\n", f"{name}.txt") for name in "ab"]
+    for heavy in "ab":
+        asked, selection = chosen(QUESTION, twins, 45, profile, weights=((f"{heavy}.txt", 5.0),), budget=25)
+        if profile is None:
+            assert asked.focused[0].chunk.document.path == f"{heavy}.txt"
+        assert paths_read(selection) == {f"{heavy}.txt"}
+
+
+@pytest.mark.parametrize("profile", [None, CAPABLE])
+def test_a_higher_priority_fills_the_window_first(profile):
+    """This test ensures that a source of higher rank is read though another answers better."""
+    best = document("When did the lighthouse burn? The lighthouse burned in 1911.\n", "best.txt")
+    poor = document("Some lighthouse, says the tale, once burned.\n", "poor.txt")
+    budget = 30 if profile else 18
+    _, plain = chosen(QUESTION, [best, poor], 10**6, profile, budget=budget)
+    assert paths_read(plain) == {"best.txt"}
+    _, ranked = chosen(QUESTION, [best, poor], 10**6, profile, budget=budget, priorities=(("poor.txt", 1),))
+    assert paths_read(ranked) == {"poor.txt"}
+    _, below = chosen(QUESTION, [best, poor], 10**6, profile, budget=budget, priorities=(("best.txt", -1),))
+    assert paths_read(below) == {"poor.txt"}
+
+
+def test_a_priority_is_stronger_than_a_name_in_the_question():
+    """This test ensures that what the user ranks first is looked at though the question names another."""
+    text = "The lighthouse burned in {}.\n" + "".join(FILLER[:30])
+    named, other = document(text.format(1911), "vell.txt"), document(text.format(1950), "morra.txt")
+    question = "According to the Vell log, when did the lighthouse burn?"
+    _, plain = chosen(question, [named, other], 30)
+    assert paths_read(plain) == {"vell.txt"}
+    _, ranked = chosen(question, [named, other], 30, priorities=(("morra.txt", 1),))
+    assert "morra.txt" in paths_read(ranked)
+
+
+def test_the_best_chunk_is_never_passed_over_for_a_shorter_one():
+    """This test ensures that room for the second best alone is refused, with the budget that holds the best."""
+    sources = [document(LOG, "log.txt"), document("A lighthouse.\n", "short.txt")]
+    with pytest.raises(DoesNotFitError, match="no passage is read: the best") as raised:
+        chosen(QUESTION, sources, 50, CAPABLE)
+    needed = int(raised.value.message.split("needs ")[1].split()[0])
+    _, selection = chosen(QUESTION, sources, needed, CAPABLE)
+    assert any("1911" in one.text for one in selection.passages)
+    window = int(raised.value.hint.split("--window of ")[1].split()[0].replace(",", ""))
+    assert window - CAPABLE.effective_window == needed - 50
+
+
+def test_the_remedy_of_a_budget_tells_the_truth():
+    """This test ensures that the budget that a remedy names has the chunk read, and one token less has not."""
+    sources = [document(LOG, "log.txt"), document("Nothing to see here.\n", "other.txt")]
+    _, selection = chosen("calm weather", sources, 10**6, CAPABLE, budget=700)
+    told = [one for one in selection.omitted if "--budget" in (one.remedy or "")]
+    assert len(told) > 5
+    for omission in told[:: len(told) // 5]:
+        budget = int(omission.remedy.removeprefix("raise --budget to ").split()[0].replace(",", ""))
+        for allowed, is_read in ((budget, True), (budget - 1, False)):
+            _, again = chosen("calm weather", sources, 10**6, CAPABLE, budget=allowed)
+            assert (omission.piece.start in {one.piece.start for one in again.passages}) == is_read
+
+
+def test_the_remedy_of_a_sentence_that_is_passed_over_tells_the_truth():
+    """This test ensures that the budget that a small model is told has it read the sentence that did not fit."""
+    text = f"The lighthouse {'burned and ' * 30}fell.\n\nThe lighthouse stood in Vell.\n"
+    question = "What of the lighthouse that burned?"
+    _, selection = chosen(question, [document(text)], 10**6, budget=15)
+    remedy, other = (one.remedy for one in selection.omitted)
+    assert other == "--strategy full without --budget reads everything (108 tokens)"
+    budget = int(remedy.removeprefix("raise --budget to ").split()[0])
+    _, again = chosen(question, [document(text)], 10**6, budget=budget)
+    assert len(again.passages) == 2
+
+
+def test_the_remedy_of_what_shares_no_word_is_a_pin_or_to_read_everything():
+    """This test ensures that what does not rank is read by naming it, or by reading all where all fits."""
+    (remedy,) = remedies(chosen(QUESTION, SOURCES, 10**6, CAPABLE)[1], "other.txt")
+    assert remedy.startswith("--strategy full reads everything (")
+    asked, selection = chosen(QUESTION, SOURCES, 2000, CAPABLE)
+    (remedy,) = remedies(selection, "other.txt")
+    assert remedy == f"--pin other.txt reads it whole ({asked.counts[-1]} tokens)"
+    _, pinned = chosen(QUESTION, SOURCES, 2000, CAPABLE, pins=("other.txt",))
+    assert "other.txt" in paths_read(pinned)
+    apart = [document(ANSWER, "a.txt"), document("".join(FILLER), "it's long.txt")]
+    assert remedies(chosen(QUESTION, apart, 300, CAPABLE)[1], "it's long.txt") == {
+        "ask with words that stand in it"
+    }
+
+
+def test_every_omission_has_a_remedy():
+    """This test ensures that whatever is left out, there is one line of what to do about it."""
+    for profile in (None, CAPABLE):
+        for question in (QUESTION, "calm weather"):
+            for room in (300, 2000, 10**6):
+                for settings in ({}, {"budget": 299}, {"weights": (("late.txt", 0.0),)}):
+                    _, selection = chosen(question, SOURCES, room, profile, **settings)
+                    assert selection.omitted
+                    assert all(one.remedy and "\n" not in one.remedy for one in selection.omitted)
+    unasked = inputs(None, SOURCES)
+    assert {one.remedy for one in select_nothing(unasked, "a reason").omitted} == {"ask a question"}

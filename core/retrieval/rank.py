@@ -1,7 +1,7 @@
 """Question x chunks -> the chunks worth reading, best first."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from lctx.core.chunking.chunk import Chunk
@@ -72,8 +72,13 @@ class Retriever:
             self._position.append(len(self._documents) - 1)
         self._index = ChunkIndex(self._chunks)
 
-    def rank(self, question: str) -> Ranking:
-        """Rank the chunks for `question`: BM25 of what is asked, plus how well its document is named."""
+    def rank(self, question: str, weight: Callable[[Document], float] | None = None) -> Ranking:
+        """Rank the chunks for `question`: BM25 of what is asked, plus how well its document is named.
+
+        Args:
+            question: As the user wrote it.
+            weight: The factor on the scores of a document's chunks, or None for 1.
+        """
         holders: dict[str, set[int]] = {}
         if len(self._documents) > 1:
             for term in set(terms(question)):
@@ -86,8 +91,13 @@ class Retriever:
             for number, position in enumerate(self._position):
                 if position == named:
                     hits.setdefault(number, 0.0)
+        factors = [weight(document) if weight else 1.0 for document in self._documents]
         scored = [
-            Scored(self._chunks[number], score + _IDENTITY_WEIGHT * identity.scores[self._position[number]])
+            Scored(
+                self._chunks[number],
+                factors[self._position[number]]
+                * (score + _IDENTITY_WEIGHT * identity.scores[self._position[number]]),
+            )
             for number, score in hits.items()
         ]
         scored.sort(key=lambda one: (-one.score, one.chunk.document.path, one.chunk.start))
