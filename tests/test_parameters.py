@@ -5,11 +5,15 @@ import struct
 import subprocess
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from model_configs import CONFIGS
 from token_texts import gguf
 
+from lctx.core.models.compute import compute_from_config
 from lctx.core.models.gguf import GgufHeader, read_header
 from lctx.core.models.parameters import ParameterCount, count_parameters, parameters_from_gguf
+from lctx.core.models.weights import Quantization, active_weight_bytes, weight_bytes, weight_format_of
 
 # Billions as their makers print them: all weights, and those that a token meets (None where nobody says).
 PUBLISHED = [
@@ -145,6 +149,31 @@ def test_a_table_that_is_shared_is_counted_once():
 def test_what_is_not_said_is_not_counted(changed):
     """This test ensures that a config.json with a size missing, or of layers unlike others, gives no figure."""
     assert count_parameters(CONFIGS["Llama-3.1-8B"] | changed) is None
+
+
+KEYS = sorted({key for config in CONFIGS.values() for key in config})
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from(sorted(CONFIGS)),
+    st.dictionaries(st.sampled_from([*KEYS, "quantization_config", "dtype"]), JSON),
+)
+def test_a_hostile_config_is_counted_or_not_but_never_fails(name, changed):
+    """This test ensures that whatever stands in a config.json, there is no exception and no negative figure."""
+    config = CONFIGS[name] | changed
+    count, compute = count_parameters(config), compute_from_config(config)
+    assert (count is None) == (compute is None)
+    if count and compute:
+        assert 0 < count.active <= count.total - count.embedding - count.head
+        assert compute.prefill_flops(1000) >= 2 * count.active * 1000
+        for kind in (weight_format_of(config), Quantization.INT4):
+            assert kind is None or 0 < active_weight_bytes(count, kind) <= weight_bytes(count, kind)
 
 
 def test_a_gguf_file_counts_as_its_config_does(smollm2_gguf, gemma_gguf):

@@ -98,11 +98,11 @@ def _num_sparse(config: Mapping[str, Any], num_layers: int) -> int:
     if isinstance(named, list):
         return named[:num_layers].count("sparse")
     if isinstance(listed, list):
-        return len(listed)
+        return len({one for one in listed if isinstance(one, int) and 0 <= one < num_layers})
     if isinstance(often, list):
         return sum(map(bool, often[:num_layers]))
     dense = config.get("mlp_only_layers")
-    dense = dense if isinstance(dense, list) else ()
+    dense = {one for one in dense if isinstance(one, int)} if isinstance(dense, list) else set()
     step = _first(config, "interleave_moe_layer_step", "decoder_sparse_step") or 1
     period, offset = whole(config, "expert_layer_period") or 1, whole(config, "expert_layer_offset") or 0
     return sum(
@@ -115,13 +115,13 @@ def _num_sparse(config: Mapping[str, Any], num_layers: int) -> int:
 
 
 def _dense(config: Mapping[str, Any], hidden: int, inner: int) -> LayerWeights:
-    num_up = 1 if config.get("model_type") in _UNGATED else 2
+    num_up = 1 if str(config.get("model_type")) in _UNGATED else 2
     biases = num_up * inner + hidden if config.get("mlp_bias") else 0
     return LayerWeights((num_up + 1) * hidden * inner, biases)
 
 
 def _sparse(config: Mapping[str, Any], hidden: int, experts: ExpertShape) -> LayerWeights:
-    num_up = 1 if config.get("model_type") in _UNGATED else 2
+    num_up = 1 if str(config.get("model_type")) in _UNGATED else 2
     outer = (
         whole(config, "moe_latent_size") or hidden
     )  # Nemotron 3 Super: the experts work in a narrower space

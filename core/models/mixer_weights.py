@@ -79,7 +79,7 @@ def num_indexers(config: Mapping[str, Any], num_layers: int) -> int:
     """
     named = config.get("indexer_types") or config.get("index_topk_pattern")
     if isinstance(named, str | list):
-        return sum(one in {"F", "full"} for one in named[:num_layers])
+        return [one in ("F", "full") for one in named[:num_layers]].count(True)
     every = whole(config, "index_topk_freq") or 1
     offset = config.get("index_skip_topk_offset", 2)
     offset = offset if isinstance(offset, int) else 2
