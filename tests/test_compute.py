@@ -1,11 +1,15 @@
 """Tests of what a model computes: pairs of each kind of layer, and prompts of a million tokens."""
 
+import json
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model_configs import CONFIGS
 
 from lctx.core.models.compute import AttentionCost, ComputeShape, compute_from_config, compute_from_gguf
+from lctx.core.models.feed_forward import expert_shape
 from lctx.core.models.gguf import GgufHeader, read_header
 
 MILLION = 1_000_000
@@ -152,3 +156,65 @@ def test_a_gguf_file_computes_what_its_config_would(smollm2_gguf, gemma_gguf):
         assert isinstance(shape, ComputeShape)
         assert shape.attention == same.attention
         assert shape.prefill_flops(8192) == same.prefill_flops(8192)
+
+
+# Families whose layers transformers computes as an engine would, but for the half of attention that is masked.
+COUNTED = ["Llama-3.1-8B", "SmolLM2-135M", "Mixtral-8x7B", "Qwen2.5-7B", "Qwen3-8B", "Qwen3-30B-A3B", "Gemma-3-27B",
+           "Phi-4-mini", "gpt-oss-20b", "DeepSeek-V2", "DeepSeek-V2-Lite", "DeepSeek-V3", "GLM-4-9B-0414", "GLM-4.7",
+           "MiniMax-M2"]  # fmt: skip
+SMALL = {"hidden_size": 64, "intermediate_size": 96, "moe_intermediate_size": 48, "vocab_size": 128, "head_dim": 16,
+         "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "q_lora_rank": 24,
+         "kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 24, "num_experts": 8,
+         "num_local_experts": 8, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+         "first_k_dense_replace": 1}  # fmt: skip
+NUM_TOKENS = 32
+COUNT = """
+import json, sys, torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForCausalLM
+
+counted = {}
+for name, config in json.load(sys.stdin).items():
+    made = AutoConfig.for_model(**config, pad_token_id=0)
+    model = AutoModelForCausalLM.from_config(made, attn_implementation="eager", experts_implementation="eager").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.arange(int(sys.argv[1]))[None], use_cache=False)
+    counted[name] = counter.get_total_flops()
+print(json.dumps(counted))
+"""
+
+
+def small(config):
+    made = config | {key: size for key, size in SMALL.items() if config.get(key)}
+    if "kv_lora_rank" in config:
+        made["num_key_value_heads"] = made["num_attention_heads"]
+    if "layer_types" in config:
+        made["layer_types"] = config["layer_types"][:4]
+    return made
+
+
+@pytest.mark.vllm
+def test_flops_are_those_that_torch_counts(vllm_python):
+    """This test ensures that a forward pass computes our FLOPs: every product of matrices, all pairs, experts met."""
+    configs = {name: small(CONFIGS[name]) for name in COUNTED}
+    done = subprocess.run(
+        [vllm_python, "-W", "ignore", "-c", COUNT, str(NUM_TOKENS)],
+        input=json.dumps(configs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name, flops in json.loads(done.stdout.splitlines()[-1]).items():
+        shape = compute_from_config(configs[name])
+        count = shape.parameters
+        # Routers are products of matrices too, though they are kept wide; norms and biases are none.
+        experts = expert_shape(configs[name])
+        layers = len(range(configs[name].get("first_k_dense_replace", 0), 4)) if experts else 0
+        routers = layers * 64 * experts.num_experts if experts else 0
+        unmultiplied = count.kept - routers
+        if name.startswith("gpt-oss"):  # the biases of the experts that a token meets
+            unmultiplied += layers * experts.num_met * (2 * experts.inner + 64)
+        weights = count.active - unmultiplied + (count.head or count.embedding)
+        attention = sum(one.num_layers * one.pair_flops for one in shape.attention)
+        assert flops == 2 * weights * NUM_TOKENS + attention * NUM_TOKENS**2, name
