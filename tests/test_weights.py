@@ -20,12 +20,19 @@ from lctx.core.models.weights import (
 )
 
 GIB = 2**30
-# Bytes of all weight files as their makers publish them.
-# Source: Llama: total_size of model.safetensors.index.json; gpt-oss: arXiv:2508.10925, table 1.
+# Bytes of all weights as published, and how near the count comes: what is missing are a correction of the
+# routing for each expert (AWQ), a scale for each row (int8), the experts' biases in 16 bits (gpt-oss).
+# Source: total_size in model.safetensors.index.json of Llama-3.1-8B-Instruct, of
+# kvcache-ai/sglang_awq@1e697f11a5dac8564650be2d763c77240e6812c9 (groups of 64) and of
+# jeevanchaps/Meta-Llama3.1-8B-Instruct-assessment@3c36ac64c04b2d72ffb0e7d4dd3dc2ac25b6f980;
+# gpt-oss: arXiv:2508.10925, table 1.
+AWQ = {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 64}}
 PUBLISHED = [
     ("Llama-3.1-8B", Quantization.BFLOAT16, 16_060_522_496, 0),
-    ("gpt-oss-20b", Quantization.MXFP4, 12.8 * GIB, 0.005),
-    ("gpt-oss-120b", Quantization.MXFP4, 60.8 * GIB, 0.005),
+    ("Llama-3.1-8B", Quantization.INT8, 9_086_705_888, 0.001),
+    ("DeepSeek-V3", weight_format_of(AWQ), 364_589_799_936, 1e-7),
+    ("gpt-oss-20b", Quantization.MXFP4, 12.8 * GIB, 0.002),
+    ("gpt-oss-120b", Quantization.MXFP4, 60.8 * GIB, 0.002),
 ]
 INT4 = {"num_bits": 4, "type": "int", "group_size": 32, "symmetric": True}
 KIMI = {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": INT4}},
@@ -59,10 +66,10 @@ def compressed(**weights):
     }
 
 
-@pytest.mark.parametrize(("name", "quantization", "published", "within"), PUBLISHED)
-def test_bytes_are_those_of_the_published_files(name, quantization, published, within):
+@pytest.mark.parametrize(("name", "kept_as", "published", "within"), PUBLISHED)
+def test_bytes_are_those_of_the_published_files(name, kept_as, published, within):
     """This test ensures that the sizes of published checkpoints come out, to the byte where nothing is quantised."""
-    assert weight_bytes(count_parameters(CONFIGS[name]), quantization) == pytest.approx(published, rel=within)
+    assert weight_bytes(count_parameters(CONFIGS[name]), kept_as) == pytest.approx(published, rel=within)
 
 
 def test_a_group_pays_for_its_scale():

@@ -1,5 +1,6 @@
 """Bytes of a model's weights: as a quantisation keeps them, and as they lie on the disk."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -172,7 +173,7 @@ def _format(count: ParameterCount, kept_as: Quantization | WeightFormat) -> Weig
 
 def _bytes(kind: WeightFormat, narrow: int, wide: int) -> int:
     wide_bits = max(_BITS[Quantization.BFLOAT16], kind.bits)
-    return -int(-(kind.bits * narrow + wide_bits * wide) // _BYTE)
+    return math.ceil((kind.bits * narrow + wide_bits * wide) / _BYTE)
 
 
 def stored_weight_bytes(path: Path) -> int | None:
