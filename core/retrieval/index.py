@@ -1,6 +1,7 @@
 """Chunks under tantivy's BM25: term by term, because the question's terms do not weigh alike."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import PurePath
 
 import tantivy
@@ -26,9 +27,13 @@ class ChunkIndex:
         analyzer = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
         self._index.register_tokenizer("spaces", analyzer)
         writer = self._index.writer(_HEAP_BYTES, num_threads=1)
+        above: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for number, chunk in enumerate(chunks):
-            words = [*terms(heading_text(chunk)), *terms(chunk.text)]
-            writer.add_document(tantivy.Document(**{_FIELD: " ".join(words), "number": number}))
+            place = chunk.document.path, chunk.heading
+            if place not in above:  # chunks of one section share it
+                above[place] = terms(heading_text(chunk))
+            words = " ".join(chain(above[place], terms(chunk.text)))
+            writer.add_document(tantivy.Document(**{_FIELD: words, "number": number}))
         writer.commit()
         writer.wait_merging_threads()
         self._index.reload()

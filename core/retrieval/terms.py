@@ -6,6 +6,7 @@ the compound is what tells one file from the next.
 
 import re
 from functools import lru_cache
+from itertools import chain
 
 import Stemmer
 
@@ -17,7 +18,8 @@ where which while who whom whose why will with would you your
 """
 STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
-_WORD = re.compile(r"[^\W_]+(?:[-/.:,'’&_][^\W_]+)*")
+# Possessive: letters and joints have nothing in common, so that to step back never finds anything.
+_WORD = re.compile(r"[^\W_]++(?:[-/.:,'’&_][^\W_]++)*+")
 _JOINT = re.compile(r"[-/.:,'’&_]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _stemmer = Stemmer.Stemmer("english")
@@ -28,10 +30,11 @@ def _terms_of_word(word: str) -> tuple[str, ...]:
     """The terms of one run of letters, digits and joints, in its original case."""
     found = []
     lowered = word.lower()
-    parts = _JOINT.split(lowered)
+    # Most words have neither joint nor capital, and a split that finds nothing costs as much as another.
+    parts = [lowered] if lowered.isalnum() else _JOINT.split(lowered)
     if len(parts) > 1 and parts[-1] not in {"s", "t"}:
         found.append(lowered)
-    elif len(pieces := _CAMEL.split(word)) > 1:
+    elif word != lowered and len(pieces := _CAMEL.split(word)) > 1:
         found.append(lowered)
         parts = [piece.lower() for piece in pieces]
     for part in parts:
@@ -43,7 +46,7 @@ def _terms_of_word(word: str) -> tuple[str, ...]:
 
 def terms(text: str) -> list[str]:
     """The terms of `text` in order, repeats included."""
-    return [term for match in _WORD.finditer(text) for term in _terms_of_word(match.group())]
+    return list(chain.from_iterable(map(_terms_of_word, _WORD.findall(text))))
 
 
 def is_compound(term: str) -> bool:
