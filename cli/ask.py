@@ -12,7 +12,7 @@ from lctx.cli.failure import internal_error
 from lctx.cli.notes import Notes, bar, join_few
 from lctx.cli.outcome import Outcome, View
 from lctx.cli.output import Sink, open_sink
-from lctx.cli.request import Request, invocation_of, settings_of
+from lctx.cli.request import Request, ask_settings, invocation_of, settings_of
 from lctx.cli.settings import Settings
 from lctx.cli.signals import interruptible
 from lctx.core.answering.answer import AnswerDelta, AnswerEvent, AnswerReady, PlanReady
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from lctx.cli.arguments import Invocation
-    from lctx.cli.models import Attachment
+    from lctx.cli.attachment import Attachment
     from lctx.cli.sources import Reading
+    from lctx.core.answering.inputs import AskSettings
     from lctx.core.storage import ByteCache
 
 
@@ -124,11 +125,12 @@ class Asking:
 
     def run(self, request: Request) -> None:
         """From the command line to the answer; what goes wrong is raised."""
+        from lctx.cli.attachment import Attachment
         from lctx.cli.folders import usable_directories
-        from lctx.cli.models import Attachment
         from lctx.core.storage import ByteCache
 
         invocation = invocation_of(request, needs_question=True)
+        asked = ask_settings(request, self._settings)
         self.outcome.question = invocation.question
         for text in invocation.warnings:
             self.warn(text)
@@ -140,7 +142,7 @@ class Asking:
         self._timings["read_s"] = monotonic() - self._started
         self._told_reading(reading)
         self.outcome.model = self._attachment.profile.name
-        self._answer(reading, cache)
+        self._answer(reading, cache, asked)
         if cache.broken:
             self.warn(f"the cache cannot be written, nothing was kept: {cache.broken}")
 
@@ -177,10 +179,10 @@ class Asking:
             reasons = dict.fromkeys(reason for _, reason in reading.skipped)
             self._notes.line(f"left out by rule: {len(reading.skipped)} paths ({join_few(reasons)})")
 
-    def _answer(self, reading: "Reading", cache: "ByteCache") -> None:
-        from lctx.core.answering.ask import AskSettings, answer_question
+    def _answer(self, reading: "Reading", cache: "ByteCache", asked: "AskSettings") -> None:
+        from lctx.core.answering.ask import answer_question
 
-        attachment, settings = self._attachment, self._settings
+        attachment = self._attachment
         assert attachment is not None  # noqa: S101 - run() made it
         begun = monotonic()
         events = answer_question(
@@ -189,7 +191,7 @@ class Asking:
             profile=attachment.profile,
             tokenizer=attachment.tokenizer,
             cache=cache,
-            settings=AskSettings(settings.strategy, settings.budget, settings.max_tokens, settings.seed),
+            settings=asked,
             engine=lambda: attachment.engine,
         )
         # Closing the stream is what makes the engine drop the request.
@@ -205,7 +207,9 @@ class Asking:
                 self._timings["plan_s"] = monotonic() - begun
                 self.outcome.plan = event.plan
                 if self._attachment:
-                    self._attachment.needs(event.plan.prompt_tokens + event.plan.budget.answer)
+                    self._attachment.needs(event.plan)
+                for text in event.plan.warnings:
+                    self.warn(text)
                 self._notes.line(plan_line(event.plan))
                 self._notes.progress("waiting for the engine", now=True)
                 self._view.plan(event.plan)

@@ -4,7 +4,8 @@ from typing import Any
 
 from lctx.cli.outcome import Outcome
 from lctx.cli.output import Sink
-from lctx.core.answering.wire import SCHEMA_VERSION, citation_part, encode, plan_part, utf8
+from lctx.core.answering.wire import SCHEMA_VERSION, citation_part, encode
+from lctx.core.answering.wire_plan import plan_part, utf8
 from lctx.core.engine.events import PrefillProgress
 from lctx.core.planning.plan import ContextPlan
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lctx.cli.settings import ENGINES, FORMATS, STRATEGIES
+from lctx.cli.settings import ENGINES, FORMATS, KV_DTYPES, STRATEGIES
 
 
 def _of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
@@ -109,6 +109,51 @@ Strategy = Annotated[
         help="Read everything, or the passages that match. [default: what fits]",
         autocompletion=_of(STRATEGIES),
     ),
+]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        "--window",
+        metavar="N",
+        help="Tokens of prompt and answer together. [default: as far as the model was measured]",
+    ),
+]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option("--pin", metavar="PATTERN", help="Sources that are read whole, before all others."),
+]
+Weight = Annotated[
+    list[str] | None,
+    typer.Option("--weight", metavar="PATTERN=N", help="Rank these sources N times as high; 0 leaves out."),
+]
+Priority = Annotated[
+    list[str] | None,
+    typer.Option("--priority", metavar="PATTERN=N", help="Higher ones are read first; the others are 0."),
+]
+Gpu = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu",
+        metavar="NAME",
+        help="Plan for this device: h100:80gb, 2xh200, rtx4090, none. [default: this machine's]",
+    ),
+]
+KvDtype = Annotated[
+    str | None,
+    typer.Option(
+        "--kv-dtype",
+        metavar=_choice(KV_DTYPES),
+        help="What the KV cache is kept as. [default: as the engine has it]",
+        autocompletion=_of(KV_DTYPES),
+    ),
+]
+PricePerHour = Annotated[
+    str | None,
+    typer.Option("--price-per-hour", metavar="N", help="What the device costs an hour, for prices."),
+]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="A table of models and devices: --model and --gpu take lists, a,b,c."),
 ]
 KeepAlive = Annotated[
     str | None,

@@ -2,14 +2,20 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from lctx.cli.arguments import STDIN, Invocation, check_question, parse_arguments, split_list
 from lctx.cli.settings import Settings, load_settings, own_config_file
 from lctx.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from lctx.core.answering.inputs import AskSettings
+
+_Number = TypeVar("_Number", int, float)
+_MOST_WEIGHT = 1000.0
 _MAX_QUESTION_BYTES = 4 << 20
 _MAX_LIST_BYTES = 256 << 20
 
@@ -26,8 +32,12 @@ class Request:
         null: `-0`: the list's paths end with NUL bytes.
         include: Patterns, as `.gitignore` has them.
         exclude: The same.
+        pins: Patterns of `--pin`.
+        weights: `--weight`, PATTERN=N each.
+        priorities: `--priority`, PATTERN=N each.
         output: `-o`.
         raw: `--raw`: one integer.
+        compare: `--compare`: models and devices side by side.
         flags: Everything that can also be set elsewhere, by its key; None was not given.
     """
 
@@ -38,8 +48,12 @@ class Request:
     null: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    priorities: tuple[str, ...] = ()
     output: str | None = None
     raw: bool = False
+    compare: bool = False
     flags: Mapping[str, object] | None = None
 
 
@@ -48,6 +62,47 @@ def settings_of(request: Request) -> tuple[Settings, list[str]]:
     return load_settings(
         request.flags or {}, environ=os.environ, directory=Path.cwd(), own_file=own_config_file()
     )
+
+
+def ask_settings(request: Request, settings: Settings) -> "AskSettings":
+    """What a request decides about its answer.
+
+    Raises:
+        UsageError: A weight or a priority is not PATTERN=N.
+    """
+    from lctx.core.answering.inputs import AskSettings
+
+    return AskSettings(
+        strategy=settings.strategy,
+        budget=settings.budget,
+        max_tokens=settings.max_tokens,
+        seed=settings.seed,
+        window=settings.window,
+        pins=request.pins,
+        weights=tuple(_valued("--weight", text, _weight) for text in request.weights),
+        priorities=tuple(_valued("--priority", text, int) for text in request.priorities),
+    )
+
+
+def _valued(option: str, text: str, parse: Callable[[str], _Number]) -> tuple[str, _Number]:
+    """PATTERN=N as its two parts."""
+    pattern, _, value = text.rpartition("=")
+    try:
+        number = parse(value)
+    except ValueError:
+        number = None
+    if not pattern or number is None or not value.isascii():
+        raise UsageError(
+            f"{option} {text}: not PATTERN=NUMBER", f"write it like {option} 'contracts/*.pdf=2'"
+        )
+    return pattern, number
+
+
+def _weight(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= _MOST_WEIGHT:
+        raise ValueError
+    return value
 
 
 def invocation_of(request: Request, *, needs_question: bool) -> Invocation:

@@ -14,6 +14,7 @@ from lctx.core.errors import ConfigError, UsageError
 FORMATS = ("text", "md", "json", "ndjson")
 ENGINES = ("llama", "vllm", "endpoint")
 STRATEGIES = ("full", "retrieve")
+KV_DTYPES = ("bfloat16", "float16", "float32", "fp8", "fp8_ds_mla")
 PREFIX = "LCTX_"
 PROJECT_FILE = "lctx.toml"
 _MAX_FILE_BYTES = 1 << 20
@@ -36,6 +37,10 @@ class Settings:
         max_tokens: At most this many tokens of answer, or None for the model's habit.
         budget: At most this many tokens of the sources, or None for all that fits.
         strategy: One of `STRATEGIES`, or None to choose.
+        window: Tokens of prompt and answer together, or None for what the model was measured to answer over.
+        gpu: The device to plan for, such as "2xh200"; "none" for no GPU, None for this machine's.
+        kv_dtype: What a plan takes the KV cache to be kept as, or None for what the engine would take.
+        price_per_hour: Of the device, in any currency; None leaves prices out.
         keep_alive: Seconds that a managed engine stays warm; None is forever.
         wait: Seconds to wait for an engine that is loading; None is forever.
         seed: Same seed, same prompt, same engine: same answer.
@@ -53,6 +58,10 @@ class Settings:
     max_tokens: int | None = None
     budget: int | None = None
     strategy: str | None = None
+    window: int | None = None
+    gpu: str | None = None
+    kv_dtype: str | None = None
+    price_per_hour: float | None = None
     keep_alive: float | None = 300.0
     wait: float | None = 600.0
     seed: int | None = None
@@ -101,6 +110,13 @@ def _number(least: int) -> Callable[[object], int]:
     return parse
 
 
+def _price(value: object) -> float:
+    text = str(value).strip()
+    if isinstance(value, (int, float, str)) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    raise ValueError("not a price such as 2.50")
+
+
 def _choice(*names: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value in names:
@@ -123,6 +139,10 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "max_tokens": _number(1),
     "budget": _number(1),
     "strategy": _choice(*STRATEGIES),
+    "window": _number(1),
+    "gpu": _text,
+    "kv_dtype": _choice(*KV_DTYPES),
+    "price_per_hour": _price,
     "keep_alive": _duration,
     "wait": _duration,
     "seed": _number(0),

@@ -11,7 +11,8 @@ from lctx.core.chunking.chunk import Chunk
 from lctx.core.citing.citation import Attribution, Citation, Status, Support
 from lctx.core.document import Block, Document, Location, Span
 from lctx.core.engine.events import Usage
-from lctx.core.planning.plan import ContextBudget, ContextPlan, Omission, Piece, StrategyEstimate
+from lctx.core.planning.plan import ContextBudget, ContextPlan, Omission, Piece
+from lctx.core.planning.strategy import StrategyEstimate
 
 ROOT = Path(__file__).resolve().parent.parent
 LCTX = Path(sys.executable).with_name("lctx")

@@ -20,7 +20,7 @@ from lctx.cli.plain import PlainView
 from lctx.core.answering.wire import TimingsPart, json_schema
 from lctx.core.engine.events import PrefillProgress
 from lctx.core.errors import EngineCrashedError, ExitCode, InterruptError, MissingSourceError, UsageError
-from lctx.core.planning.plan import StrategyEstimate
+from lctx.core.planning.strategy import StrategyEstimate
 
 
 class Memory:

@@ -13,7 +13,7 @@ import pytest
 from answering_parts import NO_CACHE, PieceTokenizer, chat_model, document, inputs
 from cli_answers import CONTRACT, ROOT, SAMPLE, run_lctx
 
-from lctx.cli.models import Attachment
+from lctx.cli.attachment import Attachment
 from lctx.cli.settings import Settings
 from lctx.core.answering.answer import AnswerReady, PlanReady
 from lctx.core.answering.ask import AskSettings, answer_question

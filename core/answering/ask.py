@@ -1,6 +1,7 @@
 """The story of one question: plan, ask, check, account for what was read."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from lctx.core.answering.absence import why_absent
 from lctx.core.answering.answer import Answer, AnswerEvent, AnswerReady, PlanReady
@@ -9,8 +10,10 @@ from lctx.core.answering.coverage import coverage_of_nothing
 from lctx.core.answering.inputs import AskSettings, Inputs
 from lctx.core.answering.intent import capability_needed
 from lctx.core.answering.lookup import NOT_FOUND, answer_lookup
+from lctx.core.answering.other_windows import other_windows
 from lctx.core.answering.passages import show_passages
 from lctx.core.answering.plan_answer import plan_answer
+from lctx.core.answering.strategies import Costing
 from lctx.core.document import Document
 from lctx.core.engine.protocol import Engine
 from lctx.core.errors import UsageError
@@ -30,13 +33,24 @@ def plan_question(
     tokenizer: Tokenizer,
     cache: ByteCache,
     settings: AskSettings,
+    costing: Costing | None = None,
 ) -> ContextPlan:
     """What would enter the window, what would stay out and why; no engine is needed.
+
+    Args:
+        question: As the user wrote it, or None.
+        documents: The sources, in order.
+        profile: The model's.
+        tokenizer: That model's.
+        cache: Where counts are kept.
+        settings: What the user decided.
+        costing: For seconds, energy and price, or None where the device is not known.
 
     Raises:
         DoesNotFitError: The question, or `full` where it was asked for, does not fit.
     """
-    return plan_answer(Inputs(question, documents, profile, tokenizer, cache, settings)).plan
+    planned = plan_answer(Inputs(question, documents, profile, tokenizer, cache, settings), costing)
+    return replace(planned.plan, other_windows=other_windows(planned))
 
 
 def answer_question(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.layout import ChatLayout, CompletionLayout, LaidOut, Layout, Passage
+from lctx.core.answering.select import require_pins_fit
 from lctx.core.answering.strategies import (
     STRATEGIES,
     Costing,
@@ -68,12 +69,14 @@ def plan_answer(inputs: Inputs, costing: Costing | None = None) -> Planned:
             one of the passages that match does; or the window is out of the model's reach.
         UsageError: A strategy that does not exist.
     """
+    inputs.preferences  # noqa: B018 - a misspelt pin is told before anything else
     layout = layout_of(inputs)
     bare = layout.lay_out((), inputs.question or "")
     answer = inputs.settings.max_tokens or (_LOOKUP_ANSWER if inputs.is_lookup_only else _CITED_ANSWER)
     window, out_of_reach = _window(inputs, layout, bare, answer)
     empty = ContextBudget(window.tokens, bare.instructions, bare.question, answer)
     empty.require_room()
+    require_pins_fit(inputs, layout, empty.sources)
     situation = Situation(inputs, layout, bare, empty, costing)
     estimates = estimates_of(situation)
     strategy, why = _choose(situation, estimates, out_of_reach)
@@ -93,6 +96,7 @@ def plan_answer(inputs: Inputs, costing: Costing | None = None) -> Planned:
         kv_cache_bytes=kv_cache_bytes(shape, laid_out.num_tokens + answer) if shape else None,
         estimates=estimates,
         window=window,
+        warnings=_warnings(inputs, window, laid_out.num_tokens + answer),
     )
     return Planned(plan, laid_out, selection.passages, situation)
 
@@ -111,6 +115,17 @@ def _window(
         return choose_window(profile, needed=needed), None
     except DoesNotFitError as error:
         return native, error
+
+
+def _warnings(inputs: Inputs, window: Window, used: int) -> tuple[str, ...]:
+    profile = inputs.profile
+    if used <= profile.effective_window:
+        return window.warnings
+    told = (
+        f"{profile.name} is trusted with {profile.effective_window:,} tokens ({profile.effective_source}): "
+        f"over {used:,} it may miss what stands in the middle"
+    )
+    return (*window.warnings, told)
 
 
 def _budget(situation: Situation, laid_out: LaidOut) -> ContextBudget:
@@ -137,7 +152,7 @@ def _choose(
             known = ", ".join(one.name for one in STRATEGIES)
             raise UsageError(f"--strategy {wanted}: there is no such strategy", f"take one of {known}")
         if not named.fits:
-            raise _too_long(situation, situation.inputs.num_tokens, situation.room, out_of_reach)
+            raise _too_long(situation, situation.inputs.readable_tokens, situation.room, out_of_reach)
         chosen, why = named, f"asked for; {named.why}"
     strategy = strategy_called(chosen.strategy)
     assert strategy is not None  # noqa: S101 - the estimates are those of the strategies

@@ -60,12 +60,12 @@ class Situation:
 
     @cached_property
     def everything(self) -> int:
-        """Tokens of all passages with their labels."""
+        """Tokens of all passages that may be read, with their labels."""
         inputs = self.inputs
-        total = inputs.num_tokens + self.layout.label_tokens("") * len(inputs.chunks)
+        total = inputs.readable_tokens + self.layout.label_tokens("") * len(inputs.readable)
         if inputs.is_lookup_only:
             return total
-        labels = [chunk_label(number, chunk) for number, chunk in enumerate(inputs.chunks)]
+        labels = [chunk_label(number, inputs.chunks[number]) for number in inputs.readable]
         return total + sum(inputs.tokenizer.count_batch(labels))
 
     @property
@@ -102,7 +102,7 @@ class Full:
 
     def estimate(self, situation: Situation) -> StrategyEstimate:
         """All tokens of the sources; it fits or it does not."""
-        total, room = situation.inputs.num_tokens, situation.room
+        total, room = situation.inputs.readable_tokens, situation.room
         fits = total <= room and situation.everything <= room
         prompt_tokens = situation.bare.num_tokens + (situation.everything if total <= room else total)
         return StrategyEstimate(
@@ -128,14 +128,15 @@ class Retrieve:
     def estimate(self, situation: Situation) -> StrategyEstimate:
         """The best tokens up to the budget, and how much of the evidence they are expected to hold."""
         inputs = situation.inputs
-        most = inputs.settings.budget or (SENTENCE_TOKENS if inputs.is_lookup_only else CHUNK_TOKENS)
-        reads = min(max(situation.room, 0), most, inputs.num_tokens)
+        total, pinned = inputs.readable_tokens, sum(inputs.counts[number] for number in inputs.pinned)
+        usual = pinned + (SENTENCE_TOKENS if inputs.is_lookup_only else CHUNK_TOKENS)
+        reads = min(max(situation.room, 0), inputs.settings.budget or usual, total)
         prompt_tokens = situation.bare.num_tokens + reads
         return StrategyEstimate(
             self.name,
             fits=True,
             prompt_tokens=prompt_tokens,
-            why=f"reads the best {reads:,} of {inputs.num_tokens:,} tokens",
+            why=f"reads the best {reads:,} of {total:,} tokens",
             answer_tokens=situation.budget.answer,
             coverage=_expected(inputs, reads),
             cost=situation.cost(prompt_tokens),
@@ -150,13 +151,13 @@ class Retrieve:
 
 def _expected(inputs: Inputs, reads: int) -> float:
     """The share of the evidence in the best `reads` tokens: together for a look-up, else all over."""
-    if not inputs.num_tokens or reads >= inputs.num_tokens:
+    if reads >= inputs.readable_tokens:
         return 1.0
     if capability_needed(inputs.question or "") is not Capability.LOOKUP:
-        return reads / inputs.num_tokens
+        return reads / inputs.readable_tokens
     if inputs.is_lookup_only:
         return SENTENCE_RECALL * min(reads / SENTENCE_TOKENS, 1.0)
-    return expected_recall(reads / inputs.num_tokens * len(inputs.chunks))
+    return expected_recall(reads / inputs.readable_tokens * len(inputs.readable))
 
 
 STRATEGIES: tuple[Strategy, ...] = (Full(), Retrieve())

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from lctx.core.answering.answer import AnswerReady, Coverage, CoverageRow
+from lctx.core.answering.wire_plan import PlanPart, plan_part, utf8
 from lctx.core.citing.citation import Citation
 from lctx.core.document import Location
 from lctx.core.engine.events import Usage
@@ -105,38 +106,6 @@ class CoveragePart(msgspec.Struct, frozen=True):
     read: list[ReadRow]
     omitted: list[OmittedRow]
     unreadable: list[UnreadableRow]
-
-
-class BudgetPart(msgspec.Struct, frozen=True):
-    """How the window is divided, in tokens; the parts add up to it."""
-
-    instructions: int
-    sources: int
-    question: int
-    answer: int
-    margin: int
-
-
-class EstimatePart(msgspec.Struct, frozen=True):
-    """What one strategy would cost."""
-
-    strategy: str
-    fits: bool
-    prompt_tokens: int
-    why: str
-
-
-class PlanPart(msgspec.Struct, frozen=True):
-    """What was planned before anything ran; `rope` is null where the window fits natively."""
-
-    strategy: str
-    why: str
-    window: int
-    rope: str | None
-    prompt_tokens: int
-    budget: BudgetPart
-    kv_cache_bytes: int | None
-    estimates: list[EstimatePart]
 
 
 class UsagePart(msgspec.Struct, frozen=True):
@@ -306,23 +275,6 @@ def _omitted(row: CoverageRow) -> OmittedRow:
     return OmittedRow(utf8(row.path), row.chars, row.tokens, utf8(row.reason or "not read"))
 
 
-def plan_part(plan: ContextPlan) -> PlanPart:
-    """The plan's arithmetic; which stretches are in and out is the coverage's business."""
-    budget = plan.budget
-    return PlanPart(
-        strategy=plan.strategy,
-        why=utf8(plan.why),
-        window=budget.window,
-        rope=None,
-        prompt_tokens=plan.prompt_tokens,
-        budget=BudgetPart(budget.instructions, budget.sources, budget.question, budget.answer, budget.margin),
-        kv_cache_bytes=plan.kv_cache_bytes,
-        estimates=[
-            EstimatePart(one.strategy, one.fits, one.prompt_tokens, utf8(one.why)) for one in plan.estimates
-        ],
-    )
-
-
 def usage_part(usage: Usage | None) -> UsagePart | None:
     """The engine's count, or None where no engine was asked or it did not tell."""
     if usage is None or not usage.known:
@@ -341,11 +293,6 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(AnswerRecord)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "An answer of lctx"}
     return head | schema
-
-
-def utf8(text: str) -> str:
-    """`text` with lone surrogates (undecodable names, damaged PDFs) made visible: JSON cannot hold them."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _utf8(text: str | None) -> str | None:

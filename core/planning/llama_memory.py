@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lctx.core.models.layers import LayerKind
 from lctx.core.models.profile import AttentionShape
-from lctx.core.planning.activations import ActivationWidths
+from lctx.core.models.widths import ActivationWidths
 from lctx.core.planning.kv_cache import KvDtype, state_bytes, token_bytes
 from lctx.core.planning.memory import MemoryPlan, MemoryTerm
 

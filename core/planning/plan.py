@@ -68,6 +68,23 @@ class Omission:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowChange:
+    """What another window would change.
+
+    Attributes:
+        window: Tokens of prompt and answer.
+        change: One clause.
+        rope: The scaling that it would take, or None for the model's own rope.
+        kv_cache_bytes: What it would fill of the KV cache, or None where the shape is unknown.
+    """
+
+    window: int
+    change: str
+    rope: str | None = None
+    kv_cache_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ContextPlan:
     """Every character of the sources is in exactly one of `included` and `omitted`.
 
@@ -82,6 +99,8 @@ class ContextPlan:
         kv_cache_bytes: What prompt and answer fill of the KV cache, or None where the shape is unknown.
         estimates: What each strategy would cost.
         window: The length that an engine is started for, with its rope; None in a plan that names none.
+        other_windows: What a smaller or a larger window would change.
+        warnings: Where the answer is known to be worse than it looks, one line each.
     """
 
     strategy: str
@@ -94,6 +113,8 @@ class ContextPlan:
     kv_cache_bytes: int | None = None
     estimates: tuple[StrategyEstimate, ...] = ()
     window: Window | None = None
+    other_windows: tuple[WindowChange, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def read_tokens(self) -> int:

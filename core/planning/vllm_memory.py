@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from lctx.core.models.layers import LayerKind
 from lctx.core.models.rope import RopeType
-from lctx.core.planning.activations import ActivationWidths, activation_bytes, context_rows_of
+from lctx.core.models.widths import ActivationWidths
+from lctx.core.planning.activations import activation_bytes, context_rows_of
 from lctx.core.planning.kv_blocks import BlockPool
 from lctx.core.planning.memory import MemoryPlan, MemoryTerm
 from lctx.core.planning.rope import RopeChoice

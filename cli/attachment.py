@@ -16,6 +16,8 @@ from lctx.core.models.profile import Capability, ModelProfile, PromptStyle
 if TYPE_CHECKING:
     from lctx.core.engine.open import PendingEngine
     from lctx.core.engine.protocol import Engine
+    from lctx.core.planning.plan import ContextPlan
+    from lctx.core.planning.window import Window
     from lctx.core.storage import Directories
     from lctx.core.tokens.tokenizer import Tokenizer
 
@@ -49,17 +51,25 @@ class Attachment:
         self._folders = folders
         self._on_status = on_status
         self._warn = warn
+        self._is_plan = not start
         self._managed = settings.engine == "llama"
         self._local = self._resolve(settings.model) if self._managed else None
         self._needed = 0
+        self._window: Window | None = None
+        if self._local is not None and settings.window is not None:
+            from lctx.core.planning.window import choose_window
+
+            self._window = choose_window(self._local, asked=settings.window)
         # How large a window `full` takes is known when the plan stands: a warm engine stays until then.
         is_sized_later = self._managed and settings.strategy == "full"
         at_once = (start and not is_sized_later) or not self._managed
         self._pending = self._start() if at_once else None
 
-    def needs(self, num_tokens: int) -> None:
-        """Say how many tokens of prompt and answer are planned, before the engine is asked for."""
-        self._needed = num_tokens
+    def needs(self, plan: "ContextPlan") -> None:
+        """Say what is planned, before the engine is asked for."""
+        self._needed = plan.prompt_tokens + plan.budget.answer
+        if plan.window is not None and plan.window.is_stretched:
+            self._window = plan.window
 
     @cached_property
     def engine(self) -> "Engine":
@@ -117,9 +127,13 @@ class Attachment:
             if warning:
                 self._warn(warning)
         settings, profile = self._settings, self._local
-        window = ATTACHED_WINDOW
-        if profile is not None:
-            rounded = -(-self._needed // _WINDOW_STEP) * _WINDOW_STEP
+        window, rope = ATTACHED_WINDOW, None
+        if self._window is not None:
+            window, rope = self._window.tokens, self._window.rope
+        elif profile is not None:
+            from lctx.core.planning.window import WINDOW_STEP
+
+            rounded = -(-self._needed // WINDOW_STEP) * WINDOW_STEP
             window = min(max(profile.effective_window, rounded), profile.native_window)
         return start_engine(
             EngineSettings(
@@ -129,6 +143,7 @@ class Attachment:
                 address=settings.endpoint if not self._managed else None,
                 api_key=None if self._managed else api_key(),
                 window=window,
+                rope=rope,
                 keep_alive_s=settings.keep_alive,
                 wait_s=_FOREVER_S if settings.wait is None else settings.wait,
                 offline=settings.offline,
@@ -144,11 +159,11 @@ class Attachment:
             self._on_status(f"putting the embedded model together: {100 * done // max(total, 1)} %")
 
         try:
-            return resolve_model(name, self._folders.cache, told)
+            return resolve_model(name, self._folders.cache, told, cards=self._is_plan)
         except ModelFileError as error:
             if not isinstance(error.__cause__, OSError) or os.access(self._folders.cache, os.W_OK):
                 raise
-            return resolve_model(name, fallback_cache(), told)
+            return resolve_model(name, fallback_cache(), told, cards=self._is_plan)
 
     def _attached_profile(self) -> ModelProfile:
         engine = self.engine
@@ -157,7 +172,10 @@ class Attachment:
         if (folder := self._served_folder(name)) is not None:
             with suppress(LctxError):
                 known = self._resolve(str(folder))
-                return replace(known, name=name, native_window=engine.window, effective_window=effective)
+                # The server's rope is what it is: no plan may stretch it.
+                return replace(
+                    known, name=name, native_window=engine.window, effective_window=effective, rope=None
+                )
         return ModelProfile(
             name=name,
             path=None,
@@ -200,7 +218,3 @@ class Attachment:
 def api_key() -> str | None:
     """The key for an endpoint; from the environment only, never from a file or the command line."""
     return os.environ.get("LCTX_API_KEY") or os.environ.get("OPENAI_API_KEY") or None
-
-
-_WINDOW_STEP = 1024
-"""Windows of managed engines are whole multiples of this, so that plans of like size share one."""

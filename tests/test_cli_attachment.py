@@ -7,8 +7,8 @@ import stat
 import pytest
 from scripted_server import MODELS, Reply, ScriptedServer, document
 
+from lctx.cli.attachment import ATTACHED_WINDOW, Attachment, api_key
 from lctx.cli.folders import fallback_cache, unwritable, usable_directories
-from lctx.cli.models import ATTACHED_WINDOW, Attachment, api_key
 from lctx.cli.settings import Settings
 from lctx.core.errors import EngineRefusedError, UsageError
 from lctx.core.models.profile import Capability, PromptStyle
