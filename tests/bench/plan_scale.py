@@ -29,6 +29,7 @@ def main():
     )
     parser.add_argument("--tokens", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--no-prose", action="store_true", help="code alone: many small files")
     parser.add_argument("--json", type=Path, help="keep the plans here, to compare them")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +41,9 @@ def main():
             "LC_ALL": "C.UTF-8",
             "PYTHONPYCACHEPREFIX": str(work / "bytecode"),
         }
-        total, num_files = sources(work / "sources", given.tokens, environment, work)
+        total, num_files = sources(
+            work / "sources", given.tokens, environment, work, prose=not given.no_prose
+        )
         print(f"{total:,} tokens in {num_files:,} files")
         plans = {}
         for name, words in (("no question", []), ("a question", ["-q", QUESTION])):
@@ -58,14 +61,10 @@ def main():
             given.json.write_text(json.dumps(plans, sort_keys=True, indent=1), "utf-8")
 
 
-def sources(folder, wanted, environment, work):
-    """Make `folder` of prose and code with at least `wanted` tokens by lctx's own count; tokens and files."""
-    data = os.environ.get("LCTX_BENCH_DATA")
-    prose = sorted(Path(data, "gutenberg").glob("*.txt")) if data else []
-    if not prose:
-        sys.exit("LCTX_BENCH_DATA: no folder with gutenberg/*.txt in it")
+def sources(folder, wanted, environment, work, *, prose):
+    """Make `folder` with at least `wanted` tokens by lctx's own count; how many they are, in how many files."""
     (folder / "prose").mkdir(parents=True)
-    for file in prose:
+    for file in long_texts() if prose else ():
         shutil.copy(file, folder / "prose" / file.name)
     library = Path(sysconfig.get_path("stdlib"))
     code = iter(
@@ -76,7 +75,8 @@ def sources(folder, wanted, environment, work):
             & set(file.relative_to(library).parts)
         )
     )
-    while (total := counted(work, environment)) < wanted:
+    total = counted(work, environment) if prose else 0
+    while total < wanted:
         chars = 0
         while chars < (wanted - total) * CHARS_A_TOKEN:
             file = next(code, None)
@@ -85,7 +85,16 @@ def sources(folder, wanted, environment, work):
             kept = folder / "code" / file.relative_to(library)
             kept.parent.mkdir(parents=True, exist_ok=True)
             chars += len(shutil.copyfile(file, kept).read_bytes())
+        total = counted(work, environment)
     return total, sum(file.is_file() for file in folder.rglob("*"))
+
+
+def long_texts():
+    data = os.environ.get("LCTX_BENCH_DATA")
+    found = sorted(Path(data, "gutenberg").glob("*.txt")) if data else []
+    if not found:
+        sys.exit("LCTX_BENCH_DATA: no folder with gutenberg/*.txt in it")
+    return found
 
 
 def counted(work, environment):
@@ -117,8 +126,8 @@ def planned(work, environment, words):
 
 
 def comparable(plan):
-    """All of a plan but the time it took."""
-    return {name: value for name, value in plan.items() if name != "timings"}
+    """All of a plan but the time it took and the memory that happened to be free on this machine."""
+    return {name: value for name, value in plan.items() if name not in {"timings", "fit"}}
 
 
 def line(measured):
