@@ -11,15 +11,11 @@ from rope_configs import PHI4_MINI, QWEN25_1M, SMOLLM2
 from test_kv_cache import value_of
 
 from lctx.core.errors import DoesNotFitError
-from lctx.core.models.cards import find_card
+from lctx.core.models.cards import find_card, model_cards
 from lctx.core.models.gguf import GgufHeader
 from lctx.core.models.rope import RopeType, rope_from_config
-from lctx.core.planning.activations import (
-    activation_bytes,
-    context_rows_of,
-    widths_from_config,
-    widths_from_gguf,
-)
+from lctx.core.models.widths import widths_from_config, widths_from_gguf
+from lctx.core.planning.activations import activation_bytes, context_rows_of
 from lctx.core.planning.kv_blocks import KvSettings, plan_blocks
 from lctx.core.planning.kv_cache import KvDtype
 from lctx.core.planning.llama_memory import llama_compute_bytes, llama_kv_bytes, plan_memory_llama
@@ -136,6 +132,23 @@ def test_more_memory_never_makes_the_window_shorter(device_bytes, more):
         for size in (device_bytes, device_bytes + more)
     )
     assert few <= many
+
+
+@given(st.sampled_from(model_cards()), st.integers(1, 1_100_000), st.integers(0, 1_100_000))
+def test_nothing_shrinks_as_the_window_grows(card, window, more):
+    """This test ensures that the search for the largest window may halve its range, for every kind of layer."""
+    widths = widths_from_config(DEEPSEEK_V3)
+    pool = plan_blocks(card.shape, KvSettings())
+    few, many = (
+        plan_memory_vllm(80 * GIB, GIB, pool, widths, rope=None, window=tokens)
+        for tokens in (window, window + more)
+    )
+    for one, other in zip(few.terms, many.terms, strict=True):
+        assert (one.name, one.bytes) <= (other.name, other.bytes)
+    assert llama_kv_bytes(card.shape, window) <= llama_kv_bytes(card.shape, window + more)
+    assert llama_compute_bytes(card.shape, widths, window) <= llama_compute_bytes(
+        card.shape, widths, window + more
+    )
 
 
 def test_a_window_that_is_no_window_is_our_mistake():

@@ -7,7 +7,7 @@ import pytest
 from token_texts import write_gguf
 
 from lctx.core.errors import ModelFileError, UsageError
-from lctx.core.models import embedded, resolve
+from lctx.core.models import derive, embedded
 from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
 from lctx.core.models.profile import AttentionShape, Capability, PromptStyle
 from lctx.core.models.resolve import resolve_model
@@ -108,7 +108,7 @@ def test_a_header_becomes_a_profile(changed, expected, tmp_path, cache):
 
 def test_a_large_instructed_model_may_be_asked_more(tmp_path, cache, monkeypatch):
     """This test ensures that family, size and tuning together open the other kinds of question."""
-    monkeypatch.setattr(resolve, "_LARGE", 1000)
+    monkeypatch.setattr(derive, "_LARGE", 1000)
     path = write_gguf(tmp_path / "m.gguf", LLAMA | TEMPLATE, tensors=((10, 100),))
     assert resolve_model(str(path), cache).capabilities == set(Capability)
     for name, changed, size in [("base", {}, 1000), ("small", TEMPLATE, 999)]:
@@ -210,7 +210,7 @@ def test_a_window_that_was_measured_anew_is_seen(tmp_path, cache, monkeypatch):
     """This test ensures that a kept profile does not outlive the rule it was derived by."""
     path = str(write_gguf(tmp_path / "m.gguf", LLAMA))
     assert resolve_model(path, cache).effective_window == 8192
-    monkeypatch.setattr(resolve, "UNMEASURED_WINDOW", 1234)
+    monkeypatch.setattr(derive, "UNMEASURED_WINDOW", 1234)
     assert resolve_model(path, cache).effective_window == 1234
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from lctx.core.models.compute import ComputeShape
 from lctx.core.models.layers import LayerGroup, LayerKind
 from lctx.core.models.rope import RopeConfig
+from lctx.core.models.widths import ActivationWidths
 
 
 class Capability(Enum):
@@ -74,7 +76,10 @@ class ModelProfile:
         cites: Whether it was measured to cite the ids that it is given.
         effective_source: Where the effective window comes from, one clause.
         rope: What its files say of its positions, or None where they are not at hand.
+        compute: For the FLOPs of prefill and decode, or None where it is not known.
+        widths: For what a step computes with, or None where they are not known.
         weight_bytes: Bytes of the weights as stored, or as they would be; None where that is not known.
+        active_bytes: Of these, what is read to write one token, or None.
         quantization: What the weights are kept as, as vLLM and GGUF name it, or None.
         source: Where its numbers were read: "its own files", or a card's source.
     """
@@ -92,6 +97,9 @@ class ModelProfile:
     cites: bool = False
     effective_source: str = "a cautious default: nobody measured it"
     rope: RopeConfig | None = None
+    compute: ComputeShape | None = None
+    widths: ActivationWidths | None = None
     weight_bytes: int | None = None
+    active_bytes: int | None = None
     quantization: str | None = None
     source: str = "its own files"

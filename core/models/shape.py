@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lctx.core.models.layers_config import layers_from_config, whole
+from lctx.core.models.layers_config import layers_from_config
 from lctx.core.models.profile import AttentionShape
-
-__all__ = ["shape_from_config", "whole"]
 
 
 def shape_from_config(config: Mapping[str, Any]) -> AttentionShape | None:
