@@ -53,6 +53,26 @@ def test_chunks_end_at_line_ends(lines):
             assert not ends & set(range(chunk.start + TARGET_CHARS // 2, chunk.start + LARGEST + 1))
 
 
+@given(st.lists(st.tuples(st.integers(0, 500), st.sampled_from(["\n", "\r\n", "\r"])), max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_lines_are_those_of_the_document(lines):
+    """This test ensures that a cut stands at the line end nearest to the target, as editors see lines."""
+    source = document("".join("x" * length + newline for length, newline in lines))
+    ends = line_ends(source.text)
+    for chunk in split_document(source)[:-1]:
+        low, high = chunk.start + TARGET_CHARS // 2, chunk.start + LARGEST
+        near = [end for end in ends if low <= end <= high]
+        target = chunk.start + TARGET_CHARS
+        assert chunk.end == (min(near, key=lambda end: abs(end - target)) if near else high)
+
+
+def test_half_of_a_windows_line_end_is_none():
+    """This test ensures that a line that ends one character too late is cut at a space, not inside its end."""
+    before = "x" * 600 + " " + "x" * (LARGEST - 602)
+    source = document(f"{before}\r\n{'y' * 2000}")
+    assert split_document(source)[0].end == 601
+
+
 @given(st.lists(st.tuples(st.sampled_from(["heading", "paragraph"]), st.integers(1, 900)), max_size=12))
 @settings(max_examples=50, deadline=None)
 def test_any_structure_is_tiled(parts):

@@ -1,15 +1,17 @@
 """Document -> chunks: cut where the structure parts, at about one size, for every model alike."""
 
+import re
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
 from lctx.core.chunking.chunk import Chunk
-from lctx.core.document import Document, line_ends
+from lctx.core.document import Document
 
 TARGET_CHARS = 800
 """The size to aim at, in code points (docs/benchmarks/retrieval.md compares sizes)."""
 _LEAST = TARGET_CHARS // 2
 _MOST = TARGET_CHARS + TARGET_CHARS // 2
+_NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
 def split_document(document: Document) -> tuple[Chunk, ...]:
@@ -24,12 +26,11 @@ def split_document(document: Document) -> tuple[Chunk, ...]:
     pages = _page_ends(document)
     headings = [block.start for block in document.blocks if block.kind == "heading"]
     blocks = [block.start for block in document.blocks]
-    lines = line_ends(text)
     edges = [0]
     while edges[-1] < len(text):
         start = edges[-1]
         page_end = pages[bisect_right(pages, start)]
-        edges.append(page_end if page_end - start <= _MOST else _cut(text, start, (headings, blocks, lines)))
+        edges.append(page_end if page_end - start <= _MOST else _cut(text, start, (headings, blocks)))
     return tuple(Chunk(document, start, end) for start, end in pairwise(edges))
 
 
@@ -47,5 +48,10 @@ def _cut(text: str, start: int, candidates: tuple[list[int], ...]) -> int:
         inside = edges[bisect_left(edges, low) : bisect_right(edges, high)]
         if inside:
             return min(inside, key=lambda edge: abs(edge - target))
+    # Lines are looked for last and nearby: most chunks end at a block, and a long text has very many lines.
+    # One character beyond, so that half of a Windows line end is not taken for a whole one.
+    lines = [found.end() for found in _NEWLINE.finditer(text, low - 1, high + 1) if found.end() <= high]
+    if lines:
+        return min(lines, key=lambda edge: abs(edge - target))
     space = max(text.rfind(" ", low, high), text.rfind("\t", low, high))
     return space + 1 if space > 0 else min(high, len(text))
