@@ -77,7 +77,7 @@ def test_qwen3_is_scaled_from_what_it_was_trained_for():
     assert overrides["rope_parameters"]["original_max_position_embeddings"] == 32_768
     assert overrides["max_position_embeddings"] == 131_072
     assert choose_rope(rope, 32_768).warnings == ()
-    assert "trained for 32768" in choose_rope(rope, 40_960).warnings[0]
+    assert "trained for 32,768" in choose_rope(rope, 40_960).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_a_rope_that_must_not_be_stretched_is_refused_with_the_reason(config, wh
     """This test ensures that wrong scaling is an error that says why, and what the model itself reaches."""
     rope = rope_from_config(config)
     choose_rope(rope, rope.window, method)
-    with pytest.raises(DoesNotFitError, match=str(rope.window)) as told:
+    with pytest.raises(DoesNotFitError, match=f"{rope.window:,}") as told:
         choose_rope(rope, rope.window + 1, method)
     assert why in told.value.message
-    assert str(rope.window) in told.value.hint
+    assert f"{rope.window:,}" in told.value.hint
 
 
 def test_windows_that_the_files_own_rope_covers():
@@ -131,7 +131,7 @@ def test_longrope_is_left_alone_and_warned_about_beyond_its_original_length():
     rope = rope_from_config(PHI4_MINI)
     assert choose_rope(rope, 4096).warnings == ()
     beyond = choose_rope(rope, 4097)
-    assert "beyond 4096 tokens" in beyond.warnings[0]
+    assert "beyond 4,096 tokens" in beyond.warnings[0]
     assert vllm_overrides(beyond) == {}
     assert beyond.window == 4097
 

@@ -77,7 +77,7 @@ def choose_rope(rope: RopeConfig, num_tokens: int, method: RopeType = RopeType.Y
         raise _out_of_reach(rope, num_tokens, why)
     factor = covering_factor(rope.trained, num_tokens)
     if factor > MAX_FACTOR:
-        why = f"that is {factor:g} times the {rope.trained} it was trained for, more than {MAX_FACTOR:g}"
+        why = f"that is {factor:g} times the {rope.trained:,} it was trained for, more than {MAX_FACTOR:g}"
         raise _out_of_reach(rope, num_tokens, why)
     return RopeChoice(rope, method, factor, num_tokens, _scaling_warnings(method, factor))
 
@@ -315,23 +315,23 @@ def _llama3_from_file(choice: RopeChoice) -> DoesNotFitError:
 
 def _out_of_reach(rope: RopeConfig, num_tokens: int, why: str) -> DoesNotFitError:
     return DoesNotFitError(
-        f"a window of {num_tokens} tokens: the model's own reaches {rope.window}, and {why}",
-        f"plan for at most {rope.window} tokens, or choose a model with a larger window",
+        f"a window of {num_tokens:,} tokens: the model's own reaches {rope.window:,}, and {why}",
+        f"plan for at most {rope.window:,} tokens, or choose a model with a larger window",
     )
 
 
 def _own_warnings(rope: RopeConfig, num_tokens: int) -> tuple[str, ...]:
     """Where the files' own rope is known to be weaker than its length says."""
     if rope.kind is RopeType.LONGROPE and num_tokens > rope.trained:
-        told = f"beyond {rope.trained} tokens longrope takes its long factors for every prompt"
+        told = f"beyond {rope.trained:,} tokens longrope takes its long factors for every prompt"
         return (f"{told}: short ones may be answered worse",)
     if rope.kind is RopeType.DEFAULT and num_tokens > rope.trained:
         return (
-            f"the model was trained for {rope.trained} tokens; the rest of its window is room for answers",
+            f"the model was trained for {rope.trained:,} tokens; the rest of its window is room for answers",
         )
     if rope.kind in {RopeType.LINEAR, RopeType.DYNAMIC} and num_tokens > rope.positions:
         told = (
-            f"its {rope.kind.value} factor {rope.factor:g} stretches the {rope.positions} tokens it declares"
+            f"its {rope.kind.value} factor {rope.factor:g} stretches the declared {rope.positions:,} tokens"
         )
         return (f"{told}: whether it was trained beyond them is not told",)
     return ()
