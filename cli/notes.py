@@ -57,6 +57,11 @@ class Notes:
         if error.hint:
             self._put(f"hint: {one_line(error.hint)}")
 
+    def command(self, text: str) -> None:
+        """One command that would fit, never broken into lines, so that it can be pasted."""
+        self.clear()
+        self._write(f"fits: {text}\n")
+
     def progress(self, text: str, *, now: bool = False) -> None:
         """Show `text` in place of the last progress, on a terminal only."""
         if self._quiet or not self.is_terminal:

@@ -1,6 +1,7 @@
 """`lctx plan`: what a question would read, leave out and cost, before anything runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from lctx.cli.request import Request, ask_settings, invocation_of, settings_of
 from lctx.cli.settings import Settings
 from lctx.cli.signals import interruptible
 from lctx.core.answering.wire import encode
-from lctx.core.errors import ExitCode, InterruptError, LctxError
+from lctx.core.errors import DoesNotFitError, ExitCode, InterruptError, LctxError
 
 if TYPE_CHECKING:
+    from lctx.cli.narrower import Trial
     from lctx.core.models.profile import ModelProfile
     from lctx.core.planning.hardware import Hardware
     from lctx.core.storage import Directories
@@ -32,6 +34,10 @@ def run_plan(request: Request, started: float) -> ExitCode:
     Raises:
         LctxError: Before it is known how the plan is to be shown; after that errors are shown with it.
     """
+    if request.compare:
+        from lctx.cli.compare import run_compare
+
+        return run_compare(request, started)
     settings, warnings = settings_of(request)
     notes = Notes(quiet=settings.quiet)
     sink = open_sink(request.output)
@@ -62,6 +68,8 @@ def run_plan(request: Request, started: float) -> ExitCode:
     _show(planning, sink, settings.format, code, raw=request.raw, total_s=monotonic() - started)
     if planning.error:
         notes.error(planning.error)
+    for command in planning.commands:
+        notes.command(command)
     return code
 
 
@@ -76,19 +84,20 @@ def _make(
 ) -> None:
     from lctx.cli.attachment import Attachment
     from lctx.cli.folders import usable_directories
-    from lctx.core.answering.ask import plan_question
-    from lctx.core.planning.hardware import costing_of, fit_of
+    from lctx.cli.narrower import Trial
+    from lctx.core.answering.inputs import Inputs
     from lctx.core.storage import ByteCache
 
     invocation = invocation_of(request, needs_question=False)
-    asked = ask_settings(request, settings)
+    ask_settings(request, settings)  # a misspelt weight is told before anything is read
     planning.question = invocation.question
     for text in invocation.warnings:
         warn(text)
     require_one(invocation)
     folders = usable_directories(warn)
     cache = ByteCache(folders.cache / "content" if settings.cache else None)
-    attachment = Attachment(settings, folders, notes.progress, warn, start=False)
+    # A window that is out of reach is told when the sources are read, with commands that fit.
+    attachment = Attachment(replace(settings, window=None), folders, notes.progress, warn, start=False)
     planning.reading = reading = read_all(request, invocation, cache, notes)
     planning.read_s = monotonic() - started
     for text in (*(told_error(error) for error in reading.unreadable), *reading.warnings):
@@ -98,25 +107,36 @@ def _make(
     profile = attachment.profile
     planning.model = profile.name
     hardware = hardware_for(profile, settings, folders) if profile.shape else None
-    planning.plan = plan_question(
+    inputs = Inputs(
         invocation.question,
         reading.documents,
-        profile=profile,
-        tokenizer=attachment.tokenizer,
-        cache=cache,
-        settings=asked,
-        costing=costing_of(profile, hardware) if hardware else None,
+        profile,
+        attachment.tokenizer,
+        cache,
+        ask_settings(request, settings),
     )
-    for text in planning.plan.warnings:
-        warn(text)
-    if hardware is not None and planning.plan.window is not None:
-        planning.fit = fit_of(profile, planning.plan.window, hardware)
+    _plan_trial(planning, Trial(request, inputs, hardware), warn)
     planning.plan_s = monotonic() - begun
     attachment.close()
     if cache.broken:
         warn(f"the cache cannot be written, nothing was kept: {cache.broken}")
-    if planning.fit is not None:
-        planning.fit.require()
+
+
+def _plan_trial(planning: Planning, trial: "Trial", warn: Callable[[str], None]) -> None:
+    """The plan and its fit; where they cannot be had, an error and the commands that would."""
+    from lctx.cli.narrower import fitting_commands
+
+    try:
+        plan = trial.plan()
+        planning.fit = trial.fit(plan)
+        planning.plan = plan
+        for text in plan.warnings:
+            warn(text)
+        if planning.fit is not None:
+            planning.fit.require()
+    except DoesNotFitError as error:
+        planning.error = error
+        planning.commands = fitting_commands(trial, planning.fit)
 
 
 def hardware_for(profile: "ModelProfile", settings: Settings, folders: "Directories") -> "Hardware":

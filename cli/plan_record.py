@@ -55,7 +55,11 @@ class FitPart(msgspec.Struct, frozen=True):
 
 
 class PlanRecord(msgspec.Struct, frozen=True):
-    """What `lctx plan --format json` prints; `plan` is null exactly where `error` is not."""
+    """What `lctx plan --format json` prints.
+
+    `plan` is null where none could be made. Where one was made that does not fit the device it stands beside
+    the error. `commands` are complete commands that would fit, each of them tried.
+    """
 
     schema_version: int
     question: str | None
@@ -72,6 +76,7 @@ class PlanRecord(msgspec.Struct, frozen=True):
     timings: TimingsPart
     warnings: list[str]
     exit_code: int
+    commands: list[str] = []
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class Planning:
         fit: Whether it fits the device, where its sizes are known.
         error: What went wrong.
         warnings: What the reader must know.
+        commands: Complete commands that would fit, where this one does not.
         read_s: Seconds until all sources were read.
         plan_s: Seconds that planning took.
     """
@@ -97,6 +103,7 @@ class Planning:
     fit: Fit | None = None
     error: LctxError | None = None
     warnings: Sequence[str] = ()
+    commands: Sequence[str] = ()
     read_s: float | None = None
     plan_s: float | None = None
 
@@ -158,6 +165,7 @@ def record_of_plan(planning: Planning, code: ExitCode, total_s: float) -> PlanRe
         ),
         warnings=[utf8(text) for text in planning.warnings],
         exit_code=int(code),
+        commands=[utf8(command) for command in planning.commands],
     )
 
 

@@ -40,7 +40,7 @@ def _window_lines(plan: ContextPlan) -> Iterator[str]:
         f"+ question {budget.question:,} + answer {budget.answer:,} + margin {budget.margin:,}"
     )
     if plan.window is not None:
-        yield f"window: {plan.window.why}; rope: {_rope(plan)}"
+        yield f"window {plan.window.tokens:,}, {plan.window.why}; rope: {_rope(plan)}"
     prompt = f"prompt {about}{plan.prompt_tokens:,} tokens"
     if plan.kv_cache_bytes is not None:
         prompt += f", KV cache {format_bytes(plan.kv_cache_bytes)}"
@@ -80,7 +80,10 @@ def _device_lines(fit: Fit | None) -> Iterator[str]:
     yield f"memory: {parts}; left for the KV cache {format_bytes(memory.kv_bytes)}"
     needed = f"a window of {fit.window:,} takes {format_bytes(fit.kv_bytes)} of it in {fit.kv_dtype.value}"
     verdict = "fits" if fit.fits else "does not fit"
-    yield f"{verdict}: {needed}; the largest window that fits is {fit.largest_window:,}"
+    largest = (
+        f"the largest window that fits is {fit.largest_window:,}" if fit.largest_window else "no window fits"
+    )
+    yield f"{verdict}: {needed}; {largest}"
 
 
 def _strategies(plan: ContextPlan) -> Table:

@@ -18,11 +18,12 @@ from lctx.core.document import Document
 from lctx.core.engine.protocol import Engine
 from lctx.core.errors import UsageError
 from lctx.core.models.profile import ModelProfile
+from lctx.core.planning.kv_cache import KvDtype
 from lctx.core.planning.plan import ContextPlan
 from lctx.core.storage import ByteCache
 from lctx.core.tokens.tokenizer import Tokenizer
 
-__all__ = ["AskSettings", "answer_question", "plan_question"]
+__all__ = ["AskSettings", "answer_question", "plan_inputs", "plan_question"]
 
 
 def plan_question(
@@ -34,6 +35,7 @@ def plan_question(
     cache: ByteCache,
     settings: AskSettings,
     costing: Costing | None = None,
+    kv_dtype: KvDtype = KvDtype.BF16,
 ) -> ContextPlan:
     """What would enter the window, what would stay out and why; no engine is needed.
 
@@ -45,11 +47,19 @@ def plan_question(
         cache: Where counts are kept.
         settings: What the user decided.
         costing: For seconds, energy and price, or None where the device is not known.
+        kv_dtype: What the engine keeps the KV cache as.
 
     Raises:
         DoesNotFitError: The question, or `full` where it was asked for, does not fit.
     """
-    planned = plan_answer(Inputs(question, documents, profile, tokenizer, cache, settings), costing)
+    return plan_inputs(Inputs(question, documents, profile, tokenizer, cache, settings), costing, kv_dtype)
+
+
+def plan_inputs(
+    inputs: Inputs, costing: Costing | None = None, kv_dtype: KvDtype = KvDtype.BF16
+) -> ContextPlan:
+    """The same for inputs that are there already; see `plan_question`."""
+    planned = plan_answer(inputs, costing, kv_dtype)
     return replace(planned.plan, other_windows=other_windows(planned))
 
 

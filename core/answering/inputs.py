@@ -66,6 +66,12 @@ class Inputs:
     cache: ByteCache
     settings: AskSettings
 
+    def with_settings(self, settings: AskSettings) -> "Inputs":
+        """The same question about the same documents under other settings; nothing is counted again."""
+        other = replace(self, settings=settings)
+        other.__dict__.update(chunks=self.chunks, counts=self.counts)
+        return other
+
     @cached_property
     def chunks(self) -> tuple[Chunk, ...]:
         """All documents cut, in order."""

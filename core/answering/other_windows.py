@@ -23,8 +23,9 @@ def other_windows(planned: Planned) -> tuple[WindowChange, ...]:
 
 
 def _change(planned: Planned, num_tokens: int, change: str) -> WindowChange:
-    profile = planned.situation.inputs.profile
-    size = kv_cache_bytes(profile.shape, num_tokens) if profile.shape else None
+    situation = planned.situation
+    profile = situation.inputs.profile
+    size = kv_cache_bytes(profile.shape, num_tokens, situation.kv_dtype) if profile.shape else None
     try:
         window = choose_window(profile, asked=num_tokens)
     except DoesNotFitError as error:

@@ -16,7 +16,7 @@ from lctx.core.answering.strategies import (
 )
 from lctx.core.errors import DoesNotFitError, UsageError
 from lctx.core.models.profile import PromptStyle
-from lctx.core.planning.kv_cache import kv_cache_bytes
+from lctx.core.planning.kv_cache import KvDtype, kv_cache_bytes
 from lctx.core.planning.plan import ContextBudget, ContextPlan
 from lctx.core.planning.strategy import StrategyEstimate, choose_strategy
 from lctx.core.planning.window import Window, choose_window
@@ -57,12 +57,15 @@ def layout_of(inputs: Inputs) -> Layout:
     return ChatLayout(tokenizer, template, profile.add_bos, fence, brief=inputs.is_lookup_only)
 
 
-def plan_answer(inputs: Inputs, costing: Costing | None = None) -> Planned:
+def plan_answer(
+    inputs: Inputs, costing: Costing | None = None, kv_dtype: KvDtype = KvDtype.BF16
+) -> Planned:
     """Choose a window and a strategy, select what it reads, and lay out the prompt.
 
     Args:
         inputs: The question, its sources and the model.
         costing: For seconds and price, or None where nobody looks at them.
+        kv_dtype: What the engine keeps the KV cache as.
 
     Raises:
         DoesNotFitError: The question, or `full` where the user asked for it, does not fit the window; or not
@@ -77,7 +80,7 @@ def plan_answer(inputs: Inputs, costing: Costing | None = None) -> Planned:
     empty = ContextBudget(window.tokens, bare.instructions, bare.question, answer)
     empty.require_room()
     require_pins_fit(inputs, layout, empty.sources)
-    situation = Situation(inputs, layout, bare, empty, costing)
+    situation = Situation(inputs, layout, bare, empty, costing, kv_dtype)
     estimates = estimates_of(situation)
     strategy, why = _choose(situation, estimates, out_of_reach)
     selection = strategy.select(situation)
@@ -93,7 +96,7 @@ def plan_answer(inputs: Inputs, costing: Costing | None = None) -> Planned:
         omitted=selection.omitted,
         prompt_tokens=laid_out.num_tokens,
         exact=laid_out.exact,
-        kv_cache_bytes=kv_cache_bytes(shape, laid_out.num_tokens + answer) if shape else None,
+        kv_cache_bytes=kv_cache_bytes(shape, laid_out.num_tokens + answer, kv_dtype) if shape else None,
         estimates=estimates,
         window=window,
         warnings=_warnings(inputs, window, laid_out.num_tokens + answer),

@@ -218,6 +218,8 @@ def _select_sentences(inputs: Inputs, room: Room) -> Selection:
         kept, missed = taken.get(id(chunk), {}), passed_over.get(id(chunk), set())
         if number in inputs.pinned:
             passages.append(_whole(inputs, number))
+        elif sum(passage.piece.num_tokens for passage in kept.values()) > inputs.counts[number]:
+            passages.append(_whole(inputs, number))  # in single lines it would cost more than as it stands
         elif kept:
             in_order = [kept[start] for start in sorted(kept)]
             passages += in_order
@@ -282,9 +284,11 @@ def _gaps(inputs: Inputs, number: int, pieces: Sequence[Piece]) -> list[Piece]:
         gaps.append((position, chunk.end))
     counts = inputs.tokenizer.count_batch([chunk.document.text[start:end] for start, end in gaps])
     if counts:
-        # Cut in pieces a text has a few tokens more or less: the largest gap bears it, or the sources would
+        # Cut in pieces a text has a few tokens more or less: the largest gaps bear it, or the sources would
         # have another size with every question.
         excess = sum(counts) + sum(piece.num_tokens for piece in pieces) - inputs.counts[number]
-        largest = counts.index(max(counts))
-        counts[largest] = max(counts[largest] - excess, 0)
+        for largest in sorted(range(len(counts)), key=lambda place: -counts[place]):
+            borne = min(excess, counts[largest])
+            counts[largest] -= borne
+            excess -= borne
     return [Piece(chunk, start, end, count) for (start, end), count in zip(gaps, counts, strict=True)]

@@ -21,6 +21,7 @@ from lctx.core.answering.select import (
     select_nothing,
 )
 from lctx.core.models.profile import Capability
+from lctx.core.planning.kv_cache import KvDtype
 from lctx.core.planning.plan import ContextBudget
 from lctx.core.planning.strategy import StrategyEstimate
 from lctx.core.retrieval.recall import SENTENCE_RECALL, expected_recall
@@ -44,6 +45,7 @@ class Situation:
         bare: The prompt without passages: the fixed cost.
         budget: The window with no source in it.
         costing: For seconds and price, or None where the device is not known.
+        kv_dtype: What the engine keeps the KV cache as.
     """
 
     inputs: Inputs
@@ -51,6 +53,7 @@ class Situation:
     bare: LaidOut
     budget: ContextBudget
     costing: Costing | None = None
+    kv_dtype: KvDtype = KvDtype.BF16
 
     @property
     def room(self) -> int:
@@ -102,14 +105,15 @@ class Full:
 
     def estimate(self, situation: Situation) -> StrategyEstimate:
         """All tokens of the sources; it fits or it does not."""
-        total, room = situation.inputs.readable_tokens, situation.room
-        fits = total <= room and situation.everything <= room
-        prompt_tokens = situation.bare.num_tokens + (situation.everything if total <= room else total)
+        total, everything, room = situation.inputs.readable_tokens, situation.everything, situation.room
+        fits = everything <= room
+        prompt_tokens = situation.bare.num_tokens + everything
+        told = f"{total:,} tokens" if total > room or fits else f"{everything:,} tokens with labels"
         return StrategyEstimate(
             self.name,
             fits,
             prompt_tokens,
-            f"reads all {total:,} tokens" if fits else f"{total:,} tokens, room for {room:,}",
+            f"reads all {told}" if fits else f"{told}, room for {room:,}",
             answer_tokens=situation.budget.answer,
             coverage=1.0,
             cost=situation.cost(prompt_tokens),
@@ -130,15 +134,18 @@ class Retrieve:
         inputs = situation.inputs
         total, pinned = inputs.readable_tokens, sum(inputs.counts[number] for number in inputs.pinned)
         usual = pinned + (SENTENCE_TOKENS if inputs.is_lookup_only else CHUNK_TOKENS)
+        matches = inputs.question is None or inputs.is_lookup_only or bool(inputs.ranking.best)
         reads = min(max(situation.room, 0), inputs.settings.budget or usual, total)
+        if not matches:
+            reads = min(pinned, reads)
         prompt_tokens = situation.bare.num_tokens + reads
         return StrategyEstimate(
             self.name,
             fits=True,
             prompt_tokens=prompt_tokens,
-            why=f"reads the best {reads:,} of {total:,} tokens",
+            why=_told(inputs, reads) if matches else "no word of the question stands in the sources",
             answer_tokens=situation.budget.answer,
-            coverage=_expected(inputs, reads),
+            coverage=_expected(inputs, reads) if matches else reads / total if total else 1.0,
             cost=situation.cost(prompt_tokens),
         )
 
@@ -149,11 +156,20 @@ class Retrieve:
         return select_best(situation.inputs, situation.layout, situation.budget.sources)
 
 
-def _expected(inputs: Inputs, reads: int) -> float:
+def _told(inputs: Inputs, reads: int) -> str:
+    total = inputs.readable_tokens
+    if inputs.question is None:
+        return f"the question decides which: up to {reads:,} of {total:,} tokens"
+    return f"reads the best passages, up to {reads:,} of {total:,} tokens"
+
+
+def _expected(inputs: Inputs, reads: int) -> float | None:
     """The share of the evidence in the best `reads` tokens: together for a look-up, else all over."""
     if reads >= inputs.readable_tokens:
         return 1.0
-    if capability_needed(inputs.question or "") is not Capability.LOOKUP:
+    if inputs.question is None:
+        return None
+    if capability_needed(inputs.question) is not Capability.LOOKUP:
         return reads / inputs.readable_tokens
     if inputs.is_lookup_only:
         return SENTENCE_RECALL * min(reads / SENTENCE_TOKENS, 1.0)

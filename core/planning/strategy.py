@@ -72,7 +72,14 @@ def choose_strategy(estimates: Sequence[StrategyEstimate]) -> tuple[StrategyEsti
 
 def _reason(chosen: StrategyEstimate, estimates: Sequence[StrategyEstimate]) -> str:
     others = [_against(one, chosen) for one in estimates if one is not chosen]
-    return "; ".join([chosen.why, *(one for one in others if one)])
+    return "; ".join(one for one in (chosen.why, _doubt(chosen), *others) if one)
+
+
+def _doubt(chosen: StrategyEstimate) -> str:
+    """What the reader must know of a strategy that is not expected to hold, or ""."""
+    if chosen.holds or not chosen.coverage:
+        return ""
+    return f"it may miss much: {100 * chosen.coverage:.0f} % of the evidence is expected in it"
 
 
 def _against(other: StrategyEstimate, chosen: StrategyEstimate) -> str:
@@ -81,6 +88,6 @@ def _against(other: StrategyEstimate, chosen: StrategyEstimate) -> str:
         return f"{other.strategy} does not fit: {other.why}"
     if other.holds and chosen.expense and other.expense >= _WORTH * chosen.expense:
         return f"{other.strategy} would cost {other.expense / chosen.expense:.0f} times as much"
-    if chosen.holds and not other.holds:
+    if chosen.holds and not other.holds and other.coverage is not None:
         return f"{other.strategy} may miss some of it"
     return ""
