@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lctx.cli import options
+from lctx.cli.commands_models import models
 from lctx.cli.light import LightCommand, LightGroup
 from lctx.cli.request import Request
 from lctx.cli.settings import KEYS
@@ -101,7 +102,8 @@ def _usage_error(error: typer.TyperException, argv: Sequence[str]) -> UsageError
     help_hint = f"{command} --help shows what there is"
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
-        return UsageError("no command was given", 'try: lctx ask report.pdf "When does it end?"')
+        example = 'lctx ask report.pdf "When does it end?"' if command == "lctx" else f"{command} ls"
+        return UsageError("no command was given", f"try: {example}")
     if type(error).__name__ == "NoSuchOption":
         near = ", ".join(sorted(getattr(error, "possibilities", None) or ()))
         return UsageError(f"{option}: no such option", f"did you mean {near}?" if near else help_hint)
@@ -120,7 +122,8 @@ def _usage_error(error: typer.TyperException, argv: Sequence[str]) -> UsageError
 
 
 def _commands() -> set[str]:
-    return {one.callback.__name__ for one in app.registered_commands if one.callback}
+    groups = {one.name for one in app.registered_groups if one.name}
+    return groups | {one.callback.__name__ for one in app.registered_commands if one.callback}
 
 
 def _version(wanted: bool) -> None:
@@ -239,6 +242,9 @@ def plan(
         return run_plan(request, started)
 
     return job
+
+
+app.add_typer(models, name="models")
 
 
 @app.command(cls=LightCommand)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lctx.cli.settings import ENGINES, FORMATS, KV_DTYPES, STRATEGIES
+from lctx.core.errors import UsageError
 
 
 def _of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
@@ -182,3 +183,58 @@ Server = Annotated[
         metavar="[NAME]", help="An engine, as lctx ps names it; all without one.", show_default=False
     ),
 ]
+TABLE_FORMATS = ("text", "json", "md")
+TableFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar=_choice(TABLE_FORMATS),
+        help="How the report is written.",
+        autocompletion=_of(TABLE_FORMATS),
+    ),
+]
+ModelFilter = Annotated[
+    str | None,
+    typer.Argument(metavar="PART", help="Of a name: only models that hold it.", show_default=False),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME|FILE|DIR",
+        help="A name that models ls lists, a GGUF file, a directory with config.json; else the embedded one.",
+        show_default=False,
+    ),
+]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME|FILE|DIR",
+        help="Names that models ls lists, GGUF files, directories; else ten of different kinds.",
+        show_default=False,
+    ),
+]
+Gpus = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu",
+        metavar="LIST",
+        help="Devices, divided by commas: h100:80gb,2xh200,rtx4090,none. [default: this machine's]",
+    ),
+]
+FitWindow = Annotated[
+    str | None,
+    typer.Option(
+        "--window", metavar="N", help="Tokens of prompt and answer together. [default: the largest that fits]"
+    ),
+]
+
+
+def checked_table_format(wanted: str) -> str:
+    """`wanted`, if a table can be written in it.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if wanted not in TABLE_FORMATS:
+        raise UsageError(f"--format {wanted}: not one of {', '.join(TABLE_FORMATS)}")
+    return wanted

@@ -16,7 +16,9 @@ from pathlib import Path
 from lctx.core.errors import ExitCode, LctxError
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
-COMMANDS = ("ask", "plan", "ps", "stop", "doctor")
+COMMANDS = ("ask", "plan", "models", "ps", "stop", "doctor")
+BELOW = {"models": ("ls", "show", "fit")}
+"""The commands that stand below another."""
 
 _ERRORS = """# Errors
 
@@ -67,9 +69,16 @@ def errors_page() -> str:
 
 
 def help_of(command: str | None) -> str:
-    """What `lctx [command] --help` prints on a plain terminal of 100 columns."""
+    """What `lctx [command] --help` prints on a plain terminal of 100 columns, then what is below it."""
+    first = [command] if command else []
+    return "\n\n".join(
+        _help_of(*first, *below) for below in ((), *((one,) for one in BELOW.get(command or "", ())))
+    )
+
+
+def _help_of(*command: str) -> str:
     script = Path(sys.executable).with_name("lctx")
-    arguments = [script, *([command] if command else []), "--help"]
+    arguments = [script, *command, "--help"]
     plain = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=os.environ | plain)
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
