@@ -24,6 +24,7 @@ def plan_report(plan: ContextPlan, reading: Reading, fit: Fit | None) -> list[Pi
         _bar(plan),
         *_device_lines(fit),
         _strategies(plan),
+        *(f"{one.strategy}: {one.why}" for one in plan.estimates),
         _sources(plan, source_rows(plan, reading)),
         *_other_windows(plan),
         *(f"not a source: {path} ({reason})" for path, reason in reading.skipped),
@@ -100,7 +101,6 @@ def _strategies(plan: ContextPlan) -> Table:
     if any(cost and cost.price is not None for cost in costs):
         right.add(len(head))
         head.append("price")
-    head.append("why")
     rows = [tuple(_strategy_cells(one, about, head)) for one in plan.estimates]
     return Table(tuple(head), rows, frozenset(right))
 
@@ -119,7 +119,6 @@ def _strategy_cells(one: StrategyEstimate, about: str, head: Sequence[str]) -> I
         yield _energy(cost)
     if "price" in head:
         yield "?" if cost is None or cost.price is None else f"{cost.price:.4f}"
-    yield one.why
 
 
 def _seconds(seconds: float | None) -> str:

@@ -13,9 +13,11 @@ from lctx.cli.plain import escaped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 _FILLED, _EMPTY = "█", "░"
 _BAR_COLUMNS = 60
+_GAP = 2
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
 
 
@@ -119,11 +121,52 @@ def _print_on_terminal(pieces: Sequence[Piece]) -> None:
         if number and any(isinstance(one, Table) for one in around):
             console.print()
         if isinstance(piece, Table):
-            console.print(_rich_table(piece))
+            console.print(
+                _rich_table(piece) if fits(piece, console.width) else _rich_records(piece, console.width)
+            )
         elif isinstance(piece, Bar):
-            console.print(_rich_bar(piece, min(console.width - 2, _BAR_COLUMNS)))
+            console.print(_rich_bar(piece, console.width - _GAP))
         else:
             console.print(Text(one_line(piece)))
+
+
+def fits(table: Table, columns: int) -> bool:
+    """Whether no number of `table` and no word is broken on so many columns of a terminal; sentences wrap."""
+    from rich.cells import cell_len
+
+    rows = [tuple(map(one_line, row)) for row in (table.head, *table.rows)]
+    numbers = range(len(table.head))
+    widths = [max(cell_len(row[number]) for row in rows) for number in numbers]
+    words = [
+        max(cell_len(word) for row in rows for word in row[number].split() or [""]) for number in numbers
+    ]
+    left = [number for number in numbers if number not in table.right]
+    room = columns - _GAP * (len(widths) - 1) - sum(widths[number] for number in table.right)
+    # The widest columns give way first, down to what they have in common.
+    cap = max((widths[number] for number in left), default=0)
+    while cap > 0 and sum(min(widths[number], cap) for number in left) > room:
+        cap -= 1
+    return room >= 0 and all(words[number] <= cap for number in left)
+
+
+def _rich_records(table: Table, columns: int) -> "RenderableType":
+    """The rows of a table that is too wide, one below the other: what each is called, then its cells."""
+    from rich.text import Text
+
+    named = next((number for number in range(len(table.head)) if number not in table.right), 0)
+    shown: list[Text] = []
+    for row in table.rows:
+        cells = [one_line(cell) for cell in row]
+        others = [number for number in range(len(row)) if number != named and cells[number]]
+        shown.append(Text(cells[named], style="bold", overflow="fold"))
+        numbers = [
+            Text(f"{table.head[number]} {cells[number]}") for number in others if number in table.right
+        ]
+        shown += _packed(numbers, columns)
+        shown += [
+            Text(f"{table.head[number]}: {cells[number]}") for number in others if number not in table.right
+        ]
+    return Text("\n").join(shown)
 
 
 def _rich_table(table: Table) -> "RenderableType":
@@ -164,14 +207,25 @@ def bar_cells(sizes: Sequence[int], columns: int) -> list[int]:
 def _rich_bar(bar: Bar, columns: int) -> "RenderableType":
     from rich.text import Text
 
-    cells = bar_cells([size for _, size in bar.parts], columns)
-    shown, named = Text(), Text()
+    cells = bar_cells([size for _, size in bar.parts], min(columns, _BAR_COLUMNS))
+    shown = Text()
+    named: list[Text] = []
     for number, ((name, size), width) in enumerate(zip(bar.parts, cells, strict=True)):
         is_free = number == len(bar.parts) - 1
         colour = "dim" if is_free else _COLOURS[number % len(_COLOURS)]
         shown.append((_EMPTY if is_free else _FILLED) * width, style=colour)
         if size:
-            named.append("  " if named else "")
-            named.append(_EMPTY if is_free else _FILLED, style=colour)
-            named.append(f" {name} {size:,}")
-    return Text("\n").join([shown, named])
+            named.append(Text.assemble((_EMPTY if is_free else _FILLED, colour), f" {name} {size:,}"))
+    return Text("\n").join([shown, *_packed(named, columns)])
+
+
+def _packed(items: "Sequence[Text]", columns: int) -> "list[Text]":
+    """`items` on as few lines as hold them, none of them broken."""
+    lines: list[Text] = []
+    for item in items:
+        if lines and lines[-1].cell_len + _GAP + item.cell_len <= columns:
+            lines[-1].append(" " * _GAP)
+            lines[-1].append_text(item)
+        else:
+            lines.append(item)
+    return lines

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.layout import ChatLayout, CompletionLayout, LaidOut, Layout, Passage
+from lctx.core.answering.remedy import label_of
 from lctx.core.answering.select import require_pins_fit
 from lctx.core.answering.strategies import (
     STRATEGIES,
@@ -57,9 +58,7 @@ def layout_of(inputs: Inputs) -> Layout:
     return ChatLayout(tokenizer, template, profile.add_bos, fence, brief=inputs.is_lookup_only)
 
 
-def plan_answer(
-    inputs: Inputs, costing: Costing | None = None, kv_dtype: KvDtype = KvDtype.BF16
-) -> Planned:
+def plan_answer(inputs: Inputs, costing: Costing | None = None, kv_dtype: KvDtype = KvDtype.BF16) -> Planned:
     """Choose a window and a strategy, select what it reads, and lay out the prompt.
 
     Args:
@@ -165,22 +164,32 @@ def _choose(
 def _too_long(
     situation: Situation, needed: int, room: int, out_of_reach: DoesNotFitError | None = None
 ) -> DoesNotFitError:
-    inputs = situation.inputs
+    inputs, layout = situation.inputs, situation.layout
     per_document: dict[str, int] = {}
-    for chunk, count in zip(inputs.chunks, inputs.counts, strict=True):
-        per_document[chunk.document.path] = per_document.get(chunk.document.path, 0) + count
+    for number, (chunk, count) in enumerate(zip(inputs.chunks, inputs.counts, strict=True)):
+        cost = count + layout.label_tokens(label_of(inputs, number))
+        per_document[chunk.document.path] = per_document.get(chunk.document.path, 0) + cost
     small = [path for path, count in sorted(per_document.items(), key=lambda row: row[1]) if count <= room]
     remedies = ["--strategy retrieve reads the passages that match the question"]
-    if inputs.settings.budget == room:
-        remedies.insert(0, "raise --budget")
-    elif inputs.settings.window is not None:
-        remedies.insert(0, f"a window of {situation.needed:,} holds them")
+    if situation.everything <= situation.budget.sources:
+        remedies.insert(0, f"raise --budget to {situation.everything:,}, or leave it out")
+    elif inputs.settings.window is not None and _is_in_reach(inputs, situation.needed):
+        remedies.insert(0, f"a --window of {situation.needed:,} holds them")
     if small and len(per_document) > 1:
         remedies.append(f"{small[-1]} alone would fit")
     why = f"{needed:,} tokens, room for {room:,} in a window of {situation.budget.window:,}"
     if out_of_reach is not None:
         why += f"; {out_of_reach.message}"
     return DoesNotFitError(f"the sources do not fit: {why}", "; ".join(remedies))
+
+
+def _is_in_reach(inputs: Inputs, window: int) -> bool:
+    """Whether the model's rope reaches that far."""
+    try:
+        choose_window(inputs.profile, asked=window)
+    except DoesNotFitError:
+        return False
+    return True
 
 
 def _tokens(count: int) -> str:
@@ -198,5 +207,5 @@ def _too_narrow(situation: Situation) -> DoesNotFitError:
     return DoesNotFitError(
         f"no passage that matches the question fits: {room:,} tokens are left for sources in a window of "
         f"{situation.budget.window:,}",
-        "lower --max-tokens, leave out --budget, or choose a model with a larger window",
+        "plan for a larger --window, or lower --max-tokens",
     )
