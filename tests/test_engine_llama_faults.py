@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from managed_servers import PROMPT, answers, kill_server, servers_of, start, state_of, wait_until
 
-from lctx.core.engine import llama, processes
+from lctx.core.engine import managed, processes
 from lctx.core.engine.dialects import LlamaDialect
 from lctx.core.engine.events import Finished, PrefillProgress, TextDelta
 from lctx.core.engine.protocol import Sampling
@@ -66,7 +66,7 @@ def test_a_server_killed_midway_is_an_error_and_the_next_command_works(runtime, 
 def test_a_server_that_hangs_is_ended_and_the_next_command_works(runtime, tiny_gguf, monkeypatch):
     """This test ensures that a stopped process is found out by its silence, and replaced."""
     monkeypatch.setattr(LlamaDialect, "stall_s", 0.5)
-    monkeypatch.setattr(llama, "_HEALTH_S", 0.5)
+    monkeypatch.setattr(managed, "_HEALTH_S", 0.5)
     engine = start(runtime, tiny_gguf).ready()
     (server,) = list_servers(runtime)
     os.kill(server.pid, signal.SIGSTOP)
@@ -266,7 +266,7 @@ def test_a_full_disk_is_told_and_the_next_command_works(runtime, tiny_gguf, monk
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(llama, "raise_keep_alive", full)
+    monkeypatch.setattr(managed, "raise_keep_alive", full)
     with pytest.raises(EngineCrashedError, match="no space left on device") as caught:
         start(runtime, tiny_gguf).ready()
     assert caught.value.hint

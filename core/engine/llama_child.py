@@ -7,7 +7,6 @@ descriptor N: as long as this process lives, and not a moment longer, the id is 
 """
 
 import argparse
-import fcntl
 import os
 import platform
 import re
@@ -15,27 +14,24 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lctx.core.engine.cores import usable_cores
+from lctx.core.engine.lifetime import stay
 from lctx.core.engine.llama_rope import LlamaRope
-from lctx.core.engine.locks import try_lock
 from lctx.core.engine.processes import KEY_VARIABLE
 from lctx.core.engine.state import (
     MAX_SOCKET_PATH,
     Phase,
     ServerFiles,
     ServerState,
-    keep_alive,
     process_start,
     write_state,
 )
 from lctx.core.errors import EngineCrashedError, EngineMissingError, ModelFileError
 
-_POLL_S = 0.2
 _EXIT_S = 1
 _BATCH = 512
 """Tokens between two reports of progress, and before a dropped request is noticed: two seconds here."""
@@ -143,39 +139,13 @@ def serve(arguments: argparse.Namespace, files: ServerFiles, state: ServerState)
         state, phase=Phase.READY, address=server.listening_address, window=window, version=version
     )
     write_state(files, state)
-    _stay(files, state, stopping)
+    stay(files, state, stopping)
     # Whoever looks from here on finds nobody; the lock is held until the process is gone.
     files.remove()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_EXIT_S)  # a request that is still computed must not keep a stopped server
     del server
     return 0
-
-
-def _stay(files: ServerFiles, state: ServerState, stopping: threading.Event) -> None:
-    """Return when stopped, or when the server was idle for its keep-alive."""
-    idle_from: float | None = None
-    while not stopping.wait(_POLL_S):
-        lease = try_lock(files.lease)
-        if lease is None:
-            if idle_from is not None:
-                idle_from = None
-                _note_idle(files, state, None)
-            continue
-        if idle_from is None:
-            idle_from = time.monotonic()
-            _note_idle(files, state, time.time())
-        # Nobody can find a server whose state is gone: it would stay for nothing.
-        if time.monotonic() - idle_from >= keep_alive(files) or not files.state.exists():
-            return  # with the lease in hand: nobody can take it up any more
-        fcntl.flock(lease, fcntl.LOCK_UN)
-        os.close(lease)
-
-
-def _note_idle(files: ServerFiles, state: ServerState, since: float | None) -> None:
-    with suppress(OSError):  # a full disk must not end a server: only `lctx ps` knows less
-        if files.state.exists():
-            write_state(files, replace(state, idle_since=since))
 
 
 def _failed(files: ServerFiles, state: ServerState, error: Exception) -> ServerState:

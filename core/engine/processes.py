@@ -21,17 +21,19 @@ _launched: "list[subprocess.Popen[bytes]]" = []
 """Servers outlive the command on purpose; those that ended while it still runs are reaped."""
 
 
-def launch(files: ServerFiles, lock: int, module: str, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+def launch(
+    files: ServerFiles, lock: int, module: str, arguments: Sequence[str], api_key: str | None = None
+) -> "subprocess.Popen[bytes]":
     """The process of a server, in a session of its own, with nothing of this one but the lock on its id.
 
     Its output goes to the log and its input is empty, so that a caller who waits for this command's output
-    does not wait for the server.
+    does not wait for the server. Without an `api_key` the server gets a random one.
     """
     _reap()
     log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     # -P and no relative path: a folder that happens to hold an lctx/ of its own must not become code.
     command = [sys.executable, "-P", "-m", module, "--lock-fd", str(lock), *arguments]
-    environment = dict(os.environ) | {KEY_VARIABLE: secrets.token_urlsafe(32)}
+    environment = dict(os.environ) | {KEY_VARIABLE: api_key or secrets.token_urlsafe(32)}
     if paths := [entry for entry in environment.pop("PYTHONPATH", "").split(os.pathsep) if entry]:
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in paths)
     try:
@@ -75,7 +77,7 @@ def clean_up(files: ServerFiles) -> bool:
         return False
     try:
         files.remove()
-        for path in (files.lease, files.log, files.lock):
+        for path in (files.lease, files.log, files.old_log, files.lock):
             with suppress(OSError):
                 path.unlink()
     finally:

@@ -24,9 +24,9 @@ class ServerInfo:
 
     Attributes:
         id: What `lctx stop` takes; the model's name works as well.
-        kind: The engine: "llama".
+        kind: The engine: "llama" or "vllm".
         name: The model as the user calls it.
-        model: The model's file.
+        model: The model's file or directory.
         window: Tokens that one request may hold.
         pid: Its process.
         address: Where it listens; empty while it loads.
@@ -34,10 +34,14 @@ class ServerInfo:
         busy: Whether a command is using it.
         keep_alive_s: Seconds that it stays when idle, or None for forever.
         expires_at: Seconds since the epoch when it ends by itself; None while it is used, or where it stays.
-        rss_bytes: Resident memory; 0 where the system does not tell.
+        rss_bytes: Resident memory of all its processes; 0 where the system does not tell.
         version: The engine's package and its version.
         loading: Whether it is not ready yet.
         rope: The scaling that stretches its window, in a few words; None where it is the model's own.
+        activity: What it is doing while it loads, in a few words.
+        kv_tokens: Tokens that its KV cache holds; None where the engine does not tell.
+        traits: What it computes in and keeps its KV cache as, in a few words; None where nobody chose.
+        log: Where what it said is written.
     """
 
     id: str
@@ -55,6 +59,10 @@ class ServerInfo:
     version: str
     loading: bool
     rope: str | None = None
+    activity: str = ""
+    kv_tokens: int | None = None
+    traits: str | None = None
+    log: Path | None = None
 
 
 def list_servers(runtime: Path) -> list[ServerInfo]:
@@ -121,14 +129,27 @@ def _describe(files: ServerFiles, state: ServerState) -> ServerInfo:
         version=state.version,
         loading=state.phase is Phase.LOADING,
         rope=state.rope,
+        activity=state.activity,
+        kv_tokens=state.kv_tokens,
+        traits=state.traits,
+        log=files.log,
     )
 
 
-def _resident_bytes(pid: int) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _resident_bytes(session: int) -> int:
+    """Of the server and all that it started: they share its session."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            # The name before the last parenthesis may hold anything.
+            told = path.read_bytes().rpartition(b")")[2].split()
+            total += int(told[21]) * page if int(told[3]) == session else 0
+    if total:
+        return total
     with suppress(OSError, ValueError, subprocess.SubprocessError):
-        command = ["ps", "-o", "rss=", "-p", str(pid)]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
-        return int(told) * 1024
+        command = ["ps", "-A", "-o", "sess=,pid=,rss="]
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
+        rows = [line.split() for line in listed.splitlines()]
+        return sum(int(rss) * 1024 for leader, pid, rss in rows if str(session) in {leader, pid})
     return 0

@@ -1,6 +1,6 @@
 """What is written down of a server that lctx started: its files, and the state that later commands find.
 
-A server has one id and, in the runtime directory, six files of that name:
+A server has one id and, in the runtime directory, these files of that name:
 
     ID.lock    held by the server as long as it lives
     ID.lease   shared by every command that uses it; free means idle
@@ -8,6 +8,7 @@ A server has one id and, in the runtime directory, six files of that name:
     ID.json    its state, with its key; written by the server alone
     ID.sock    where it listens, unless the path is too long for a socket
     ID.log     what it said; never a prompt
+    ID.log.1   what it said before, once the log has grown
 """
 
 import fcntl
@@ -77,6 +78,11 @@ class ServerFiles:
         return self._path("log")
 
     @property
+    def old_log(self) -> Path:
+        """What it said before the log was begun anew."""
+        return self._path("log.1")
+
+    @property
     def alive(self) -> bool:
         """Whether a process is behind these files, loading or ready."""
         return is_held(self.lock)
@@ -94,9 +100,9 @@ class ServerState:
 
     Attributes:
         id: Names its files.
-        kind: The engine: "llama".
+        kind: The engine: "llama" or "vllm".
         name: The model as the user calls it.
-        model: The model's file.
+        model: The model's file or directory.
         asked_window: Tokens that were asked for.
         window: Tokens that one request may hold.
         pid: Its process.
@@ -111,6 +117,10 @@ class ServerState:
         error_code: The `code` of the error that this is.
         rope: The scaling that it runs with, in a few words; None where it is the file's own.
         rope_fingerprint: Tells that scaling from every other; None where it is the file's own.
+        activity: What it is doing while it loads, in a few words.
+        hint: What to do about the error.
+        kv_tokens: Tokens that its KV cache holds, as the engine printed it; None where it does not.
+        traits: What it was started with that another command may want otherwise; None for nothing such.
     """
 
     id: str
@@ -131,6 +141,10 @@ class ServerState:
     error_code: str | None = None
     rope: str | None = None
     rope_fingerprint: str | None = None
+    activity: str = "loading"
+    hint: str | None = None
+    kv_tokens: int | None = None
+    traits: str | None = None
 
 
 def write_state(files: ServerFiles, state: ServerState) -> None:

@@ -1,0 +1,64 @@
+"""How long a server stays: as long as somebody uses it, and its keep-alive after that."""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from lctx.core.engine.locks import try_lock
+from lctx.core.engine.state import ServerFiles, ServerState, keep_alive, read_state, write_state
+
+POLL_S = 0.2
+_MEND_S = 1.0
+
+
+def stay(
+    files: ServerFiles,
+    state: ServerState,
+    stopping: threading.Event,
+    is_running: Callable[[], bool] = lambda: True,
+) -> None:
+    """Return when stopped, when `is_running` says no, or when the server was idle for its keep-alive.
+
+    Args:
+        files: The server's.
+        state: As it was written when the server became ready.
+        stopping: Set to end it.
+        is_running: Asked at every look; may do what has to be done as long as the server lives.
+    """
+    idle_from: float | None = None
+    looked = time.monotonic()
+    while is_running() and not stopping.wait(POLL_S):
+        now = time.monotonic()
+        if now - looked >= _MEND_S:
+            looked = now
+            _mend(files, state, idle=idle_from is not None)
+        lease = try_lock(files.lease)
+        if lease is None:
+            if idle_from is not None:
+                idle_from = None
+                _note_idle(files, state, None)
+            continue
+        if idle_from is None:
+            idle_from = now
+            _note_idle(files, state, time.time())
+        # Nobody can find a server whose state is gone: it would stay for nothing.
+        if now - idle_from >= keep_alive(files) or not files.state.exists():
+            return  # with the lease in hand: nobody can take it up any more
+        fcntl.flock(lease, fcntl.LOCK_UN)
+        os.close(lease)
+
+
+def _note_idle(files: ServerFiles, state: ServerState, since: float | None) -> None:
+    with suppress(OSError):  # a full disk must not end a server: only `lctx ps` knows less
+        if files.state.exists():
+            write_state(files, replace(state, idle_since=since))
+
+
+def _mend(files: ServerFiles, state: ServerState, *, idle: bool) -> None:
+    """Write the state anew where it was damaged: without its key nobody could use the server."""
+    if files.state.exists() and read_state(files) is None:
+        _note_idle(files, state, time.time() if idle else None)
