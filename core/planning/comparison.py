@@ -11,7 +11,7 @@ from lctx.core.planning.hardware import Fit, Hardware, costing_of, fit_of
 from lctx.core.planning.kv_cache import KvDtype
 from lctx.core.planning.memory import does_not_fit, format_bytes
 from lctx.core.planning.rope import rope_label
-from lctx.core.planning.window import Window, choose_window
+from lctx.core.planning.window import WINDOW_STEP, Window, choose_window
 
 MILLION = 1_048_576
 """The window of a comparison where nobody named one: 2^20 tokens."""
@@ -119,12 +119,34 @@ def compare(candidate: Candidate) -> Comparison:
         return Comparison(candidate, fits=False, window=0, largest_window=0, limit=Limit.UNKNOWN, why=why)
     limit, why = _limit(fit, profile, out_of_reach)
     if not fit.fits and fit.largest_window:
-        # A shorter window may need a smaller factor, or none.
-        window = choose_window(profile, asked=fit.largest_window)
-        planned = fit_of(profile, window, hardware) or fit
+        window, planned = _largest(profile, hardware, fit)
+        fit = replace(fit, largest_window=planned.window)
     else:
         planned = fit
     return _figures(candidate, window, planned, fit, (limit, why), is_in_reach=out_of_reach is None)
+
+
+def _largest(profile: ModelProfile, hardware: Hardware, fit: Fit) -> tuple[Window, Fit]:
+    """The largest window that fits with the rope that it needs itself, and how it does.
+
+    A shorter window needs a smaller factor, or none, and so a shorter rope table: a little more may fit than
+    beside the table of the window that was wanted.
+    """
+
+    def at(tokens: int) -> tuple[Window, Fit]:
+        window = choose_window(profile, asked=tokens)
+        return window, fit_of(profile, window, hardware) or fit
+
+    fitting, too_many = fit.largest_window, fit.window
+    found = at(fitting)
+    while steps := (too_many - fitting - 1) // WINDOW_STEP:
+        middle = (fitting // WINDOW_STEP + -(-steps // 2)) * WINDOW_STEP
+        tried = at(middle)
+        if tried[1].fits:
+            fitting, found = middle, tried
+        else:
+            too_many = middle
+    return found
 
 
 def _figures(
