@@ -166,6 +166,8 @@ class Asking:
             outcome.exit_code = exit_code_of(error)
         self._told_end(failure)
         if self._attachment:
+            if outcome.ready and not failure:
+                self._attachment.learn(outcome.ready)
             self._attachment.close()
         return outcome.exit_code
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from lctx.cli.folders import fallback_cache
 from lctx.cli.settings import Settings
-from lctx.core.errors import LctxError, ModelFileError
-from lctx.core.models.profile import Capability, ModelProfile, PromptStyle
+from lctx.core.errors import DoesNotFitError, LctxError, ModelFileError
+from lctx.core.models.profile import UNMEASURED, Capability, ModelProfile, PromptStyle
 
 if TYPE_CHECKING:
+    from lctx.core.answering.answer import AnswerReady
     from lctx.core.engine.open import PendingEngine
     from lctx.core.engine.protocol import Engine
     from lctx.core.planning.plan import ContextPlan
@@ -109,6 +110,18 @@ class Attachment:
         """The engine's label, once it is ready."""
         return self.engine.label if "engine" in self.__dict__ else None
 
+    def learn(self, ready: "AnswerReady") -> None:
+        """Keep how fast this machine was, for the next plan; `--no-cache` keeps nothing."""
+        usage, engine = ready.usage, self._settings.engine
+        if usage is None or not usage.known or not self._settings.cache or engine == "endpoint":
+            return
+        if self.profile.path is None:
+            return  # a vLLM elsewhere: what it reached says nothing of this machine
+        from lctx.cli.learning import learn_from
+
+        with suppress(LctxError, OSError):
+            learn_from(ready, self.profile, engine, self._folders.state)
+
     def close(self) -> None:
         """Let go of the engine; a managed one stays warm."""
         if "engine" in self.__dict__:
@@ -135,6 +148,10 @@ class Attachment:
 
             rounded = -(-self._needed // WINDOW_STEP) * WINDOW_STEP
             window = min(max(profile.effective_window, rounded), profile.native_window)
+        if profile is not None and profile.path is not None:
+            from lctx.cli.room import require_room
+
+            require_room(profile, window, rope, runtime)
         return start_engine(
             EngineSettings(
                 kind=settings.engine,
@@ -159,35 +176,55 @@ class Attachment:
             self._on_status(f"putting the embedded model together: {100 * done // max(total, 1)} %")
 
         try:
-            return resolve_model(name, self._folders.cache, told, cards=self._is_plan)
+            return resolve_model(
+                name, self._folders.cache, told, cards=self._is_plan, state=self._folders.state
+            )
         except ModelFileError as error:
             if not isinstance(error.__cause__, OSError) or os.access(self._folders.cache, os.W_OK):
                 raise
-            return resolve_model(name, fallback_cache(), told, cards=self._is_plan)
+            return resolve_model(name, fallback_cache(), told, cards=self._is_plan, state=self._folders.state)
 
     def _attached_profile(self) -> ModelProfile:
+        from lctx.core.engine.client import ServedEngine
+        from lctx.core.models.resolve import with_effective_window
+
         engine = self.engine
         name = getattr(engine, "model", None) or self._settings.model or "unknown"
-        effective = min(engine.window, ATTACHED_WINDOW)
         if (folder := self._served_folder(name)) is not None:
             with suppress(LctxError):
-                known = self._resolve(str(folder))
-                # The server's rope is what it is: no plan may stretch it.
-                return replace(
-                    known, name=name, native_window=engine.window, effective_window=effective, rope=None
-                )
-        return ModelProfile(
+                known = self._served_profile(str(folder), name, engine.window)
+                if known.fingerprint is not None and isinstance(engine, ServedEngine):
+                    engine.salt_cache(known.fingerprint)
+                return known
+        attached = ModelProfile(
             name=name,
             path=None,
             origin=str(self._settings.endpoint),
             licence="not known: the model lives behind an address",
             native_window=engine.window,
-            effective_window=effective,
+            effective_window=min(engine.window, ATTACHED_WINDOW),
             style=PromptStyle.CHAT,
-            capabilities=frozenset(
-                Capability
-            ),  # nobody measured it: whoever named it chose it for the question
+            # Nobody measured it: whoever named it chose it for the question.
+            capabilities=frozenset(Capability),
         )
+        return with_effective_window(attached, self._folders.state)
+
+    def _served_profile(self, folder: str, name: str, window: int) -> ModelProfile:
+        """What is served from a folder of this machine, with the window and the name that the server told."""
+        from lctx.core.models.resolve import with_effective_window
+
+        known = self._resolve(folder)
+        served = replace(
+            known,
+            name=name,
+            aliases=(known.name, *known.aliases),
+            native_window=window,
+            effective_window=min(window, ATTACHED_WINDOW),
+            effective_source=UNMEASURED,
+            fingerprint=_fingerprint(known, window),
+            rope=None,  # the server's rope is what it is: no plan may stretch it
+        )
+        return with_effective_window(served, self._folders.state)
 
     def _served_folder(self, name: str) -> Path | None:
         """The folder that the server loaded the model from, where it tells and is this machine."""
@@ -213,6 +250,25 @@ class Attachment:
 
         if self._local and self._local.name == EMBEDDED_NAME and self._local.path:
             forget_check(self._local.path.parent)
+
+
+def _fingerprint(profile: ModelProfile, window: int) -> str | None:
+    """Names the weights and the rope of a served model, or None where its files do not say.
+
+    Beyond the model's own window it was started with another rope, which no server tells: it is taken to be
+    the one that lctx plans for that window.
+    """
+    from lctx.core.models.resolve import weights_identity
+    from lctx.core.planning.rope import choose_rope, rope_fingerprint
+
+    weights = weights_identity(profile.path) if profile.path is not None else None
+    if weights is None or profile.rope is None:
+        return None
+    try:
+        rope = choose_rope(profile.rope, window)
+    except DoesNotFitError:
+        return None
+    return rope_fingerprint(weights, rope, profile.quantization or "unknown")
 
 
 def api_key() -> str | None:

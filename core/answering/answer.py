@@ -84,6 +84,7 @@ class AnswerReady:
         usage: The engine's count, or None where no engine was asked.
         first_token_s: Seconds from the request to the first token, or None.
         warnings: What the reader of the answer must know, one sentence each.
+        decode_s: Seconds from the first token to the last, or None.
     """
 
     answer: Answer
@@ -92,6 +93,7 @@ class AnswerReady:
     usage: Usage | None
     first_token_s: float | None
     warnings: tuple[str, ...] = ()
+    decode_s: float | None = None
 
 
 AnswerEvent = PlanReady | PrefillProgress | AnswerDelta | AnswerReady

@@ -22,11 +22,13 @@ class Asked:
         usage: The engine's own count, once it has ended.
         reason: Why it ended.
         first_token_s: Seconds from the request to the first token, or None.
+        decode_s: Seconds from the first token to the end, or None.
     """
 
     usage: Usage | None = None
     reason: FinishReason | None = None
     first_token_s: float | None = None
+    decode_s: float | None = None
     _begun: float = field(default_factory=time.monotonic)
 
     def stream(
@@ -57,6 +59,8 @@ class Asked:
 
     def _end(self, event: Finished, planned: Planned) -> None:
         self.usage, self.reason = event.usage, event.reason
+        if self.first_token_s is not None:
+            self.decode_s = time.monotonic() - self._begun - self.first_token_s
         counted, expected = event.usage.prompt_tokens, planned.plan.prompt_tokens
         if planned.plan.exact and event.usage.known and counted != expected:
             raise EngineError(

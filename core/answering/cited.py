@@ -50,7 +50,7 @@ def _ready(inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter, a
     if _says_not_found(text):
         why = "the model did not find it in what it read"
         answer = Answer("Not found in the sources.", found=False, reason=why)
-        return AnswerReady(answer, (), coverage, asked.usage, asked.first_token_s)
+        return AnswerReady(answer, (), coverage, asked.usage, asked.first_token_s, decode_s=asked.decode_s)
     citations, unknown = check_answer(inputs, planned, text, markers)
     warnings = (
         [f"the model cited {len(unknown)} ids that it was not given: {', '.join(unknown)}"] if unknown else []
@@ -64,6 +64,7 @@ def _ready(inputs: Inputs, planned: Planned, text: str, markers: MarkerFilter, a
         asked.usage,
         asked.first_token_s,
         tuple(warnings),
+        asked.decode_s,
     )
 
 

@@ -56,9 +56,8 @@ def answer_lookup(inputs: Inputs, planned: Planned, engine: Engine) -> Iterator[
         warnings = (*warnings, CUT)
     if answer.text:
         yield AnswerDelta(answer.text)
-    yield AnswerReady(
-        answer, citations, coverage_of(planned.plan), asked.usage, asked.first_token_s, warnings
-    )
+    coverage = coverage_of(planned.plan)
+    yield AnswerReady(answer, citations, coverage, asked.usage, asked.first_token_s, warnings, asked.decode_s)
 
 
 def _sampling(inputs: Inputs, planned: Planned) -> Sampling:

@@ -5,7 +5,7 @@ from typing import Any
 
 from lctx.core.engine.address import Address
 from lctx.core.engine.connection import Connection, error_message, fetch_json
-from lctx.core.engine.dialects import Dialect, finish_reason
+from lctx.core.engine.dialects import Dialect, VllmDialect, finish_reason
 from lctx.core.engine.events import EngineEvent, Finished, FinishReason, TextDelta, Usage
 from lctx.core.engine.protocol import Prompt, Sampling
 from lctx.core.engine.stream import read_messages
@@ -111,6 +111,11 @@ class ServedEngine:
             if (translated := self._translated(error)) is error:
                 raise
             raise translated from error
+
+    def salt_cache(self, salt: str) -> None:
+        """Have a vLLM keep what later requests leave in its KV cache apart from all with another salt."""
+        if isinstance(self._dialect, VllmDialect):
+            self._dialect.cache_salt = salt
 
     def close(self) -> None:
         """Let go of the engine. A server that lctx manages stays warm."""

@@ -62,14 +62,30 @@ class Dialect:
         details = counts.get("prompt_tokens_details")
         cached = details.get("cached_tokens") if isinstance(details, dict) else None
         return Usage(
-            int(counts.get("prompt_tokens") or 0), int(cached or 0), int(counts.get("completion_tokens") or 0)
+            int(counts.get("prompt_tokens") or 0),
+            int(cached or 0),
+            int(counts.get("completion_tokens") or 0),
+            cached_known=cached is not None,
         )
 
 
 class VllmDialect(Dialect):
-    """vLLM: the schema goes to its structured outputs on both paths."""
+    """vLLM: the schema goes to its structured outputs on both paths; a salt parts the caches of two ropes."""
 
     kind = "vllm"
+
+    def __init__(self) -> None:
+        """Without a salt, until what is served is known."""
+        self.cache_salt: str | None = None
+
+    def request(self, model: str, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        """The path below the API's root, and the body, of a request for `prompt`.
+
+        Source:
+            vLLM 0.32, `cache_salt` in entrypoints/openai/completion/protocol.py and its neighbour for chat.
+        """
+        path, body = super().request(model, prompt, sampling)
+        return path, body | ({"cache_salt": self.cache_salt} if self.cache_salt else {})
 
     def constrain(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The fields that hold the answer to a JSON Schema."""

@@ -43,12 +43,14 @@ class Usage:
         cached_tokens: Of the prompt, those that were already in the KV cache.
         completion_tokens: Of the answer.
         known: False where the engine did not tell; all counts are 0 then.
+        cached_known: False where it did not tell how many were cached; they count as none then.
     """
 
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
     known: bool = True
+    cached_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

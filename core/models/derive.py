@@ -101,6 +101,7 @@ def gguf_profile(path: Path) -> ModelProfile:
         capabilities=_capabilities(header.architecture, header.num_parameters, is_chat),
         add_bos=_gguf_adds_bos(header),
         rope=rope,
+        aliases=(name,),
         **_gguf_sizes(path, header),
     )
 
@@ -155,6 +156,7 @@ def directory_profile(path: Path) -> ModelProfile:
         capabilities=_capabilities(family, count.total if count else 0, is_chat),
         add_bos=_directory_adds_bos(model),
         rope=rope,
+        aliases=(told,) if (told := str(config.get("_name_or_path") or "")) else (),
         **_config_sizes(config, stored_weight_bytes(path)),
     )
 
@@ -206,6 +208,7 @@ def card_profile(card: ModelCard) -> ModelProfile:
         capabilities=_capabilities(family, card.parameters_published, is_chat=True),
         rope=card.rope,
         source=card.source,
+        aliases=card.aliases,
         **_config_sizes(card.config),
     )
 

@@ -9,6 +9,9 @@ from lctx.core.models.layers import LayerGroup, LayerKind
 from lctx.core.models.rope import RopeConfig
 from lctx.core.models.widths import ActivationWidths
 
+UNMEASURED = "a cautious default: nobody measured it"
+"""Where an effective window comes from that nobody measured or published."""
+
 
 class Capability(Enum):
     """A kind of question that a model was measured to answer."""
@@ -82,6 +85,8 @@ class ModelProfile:
         active_bytes: Of these, what is read to write one token, or None.
         quantization: What the weights are kept as, as vLLM and GGUF name it, or None.
         source: Where its numbers were read: "its own files", or a card's source.
+        aliases: Other names of the same weights, under which somebody may have measured them.
+        fingerprint: Of its weights and the rope that they are served with; None where that is not known.
     """
 
     name: str
@@ -95,7 +100,7 @@ class ModelProfile:
     shape: AttentionShape | None = None
     add_bos: bool = False
     cites: bool = False
-    effective_source: str = "a cautious default: nobody measured it"
+    effective_source: str = UNMEASURED
     rope: RopeConfig | None = None
     compute: ComputeShape | None = None
     widths: ActivationWidths | None = None
@@ -103,3 +108,5 @@ class ModelProfile:
     active_bytes: int | None = None
     quantization: str | None = None
     source: str = "its own files"
+    aliases: tuple[str, ...] = ()
+    fingerprint: str | None = None

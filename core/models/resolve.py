@@ -18,7 +18,10 @@ _WHAT_MODELS_ARE = (
     "lctx downloads nothing: --model is the path of a .gguf file or of a directory with config.json, "
     "or with --endpoint the name of a served model"
 )
-_VERSION = 3  # of the rules below: a profile that was kept under other rules is derived again
+_VERSION = 4  # of the rules below: a profile that was kept under other rules is derived again
+# Weights as they were published, whose scores hold for them: as GGUF and as vLLM name it.
+_UNQUANTISED = frozenset(("F32", "F16", "BF16", "float32", "float16", "bfloat16"))
+_SAMPLE_BYTES = 1 << 16
 
 
 def resolve_model(
@@ -27,6 +30,7 @@ def resolve_model(
     on_progress: Callable[[int, int], None] | None = None,
     *,
     cards: bool = False,
+    state: Path | None = None,
 ) -> ModelProfile:
     """The profile of the model that the user calls `name`.
 
@@ -36,6 +40,7 @@ def resolve_model(
         cache: Where the embedded model is assembled and derived profiles are kept.
         on_progress: Called with bytes done and in all while the embedded model is assembled.
         cards: Whether a model that is known by its card alone will do: to plan for it, not to ask it.
+        state: The state directory with what this user measured, or None where nothing of it counts.
 
     Raises:
         UsageError: No model is called that, or it is known by its card alone.
@@ -47,14 +52,14 @@ def resolve_model(
         return _kept(_embedded_file(cache, on_progress), profiles, derive.embedded_profile)
     path = Path(name).expanduser()
     if path.is_dir():
-        return _kept(path.absolute(), profiles, derive.directory_profile)
+        return with_effective_window(_kept(path.absolute(), profiles, derive.directory_profile), state)
     if path.exists():
-        return _kept(path.absolute(), profiles, derive.gguf_profile)
+        return with_effective_window(_kept(path.absolute(), profiles, derive.gguf_profile), state)
     from lctx.core.models.cards import find_card
 
     card = None if path.suffix == ".gguf" else find_card(name)
     if card is not None and cards:
-        return derive.card_profile(card)
+        return with_effective_window(derive.card_profile(card), state)
     if card is not None:
         raise UsageError(
             f"{name}: lctx knows its shape but has not its weights", f"{_WHAT_MODELS_ARE}; lctx plan takes it"
@@ -123,6 +128,43 @@ def _kept(path: Path, profiles: ByteCache, derived: Callable[[Path], ModelProfil
         profile = derived(path)
         profiles.put(key, dump_profile(profile))
     return replace(profile, path=path)
+
+
+def with_effective_window(profile: ModelProfile, state: Path | None) -> ModelProfile:
+    """The profile with the length up to which the model was measured to answer; never kept: it may change.
+
+    What others published counts for the weights that they measured, and not for the same weights quantised.
+    """
+    from lctx.core.models.effective import effective_window
+
+    found = effective_window(profile.name, profile.native_window, state, profile.aliases)
+    if found is None:
+        return profile
+    is_as_published = profile.path is None or profile.quantization in _UNQUANTISED
+    if not found.is_measured and not is_as_published:
+        return profile
+    return replace(profile, effective_window=found.tokens, effective_source=found.source)
+
+
+def weights_identity(folder: Path) -> str | None:
+    """Names the weights in a model directory wherever it lies, or None where they cannot be read.
+
+    Of each file its name, its size and its last bytes: two models of one shape differ there, and reading all
+    of it would take minutes.
+    """
+    import hashlib
+
+    files = sorted(file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind))
+    told = hashlib.sha256()
+    try:
+        for file in files:
+            with file.open("rb") as weights:
+                size = weights.seek(0, os.SEEK_END)
+                weights.seek(max(0, size - _SAMPLE_BYTES))
+                told.update(f"{file.name} {size} ".encode() + weights.read(_SAMPLE_BYTES))
+    except OSError:
+        return None
+    return told.hexdigest()[:16] if files else None
 
 
 def model_state(path: Path) -> str:
