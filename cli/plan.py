@@ -128,8 +128,11 @@ def _plan_trial(planning: Planning, trial: "Trial", warn: Callable[[str], None])
 
     try:
         plan = trial.plan()
-        planning.fit = trial.fit(plan)
+        planning.fit = fit = trial.fit(plan)
         planning.plan = plan
+        if fit and fit.hardware.kv_dtype and fit.hardware.kv_dtype is not fit.kv_dtype:
+            asked, kept = fit.hardware.kv_dtype.value, fit.kv_dtype.value
+            warn(f"--kv-dtype {asked}: {fit.hardware.engine} keeps the KV cache in {kept}")
         for text in plan.warnings:
             warn(text)
         if planning.fit is not None:

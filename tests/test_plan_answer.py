@@ -168,7 +168,7 @@ def test_full_reaches_over_the_native_window():
 def test_a_budget_that_is_too_small_is_told_as_the_budget():
     """This test ensures that `--budget` is named where it, and not the window, leaves no room."""
     with pytest.raises(DoesNotFitError, match="room for 3 in a window") as raised:
-        plan_answer(inputs("harbour?", [document(LONG)], strategy="full", budget=3))
+        plan_answer(inputs("harbour?", [document(LONG[:2000])], strategy="full", budget=3))
     assert re.match(r"raise --budget to [\d,]+, or leave it out; ", raised.value.hint)
     with pytest.raises(DoesNotFitError, match=r"--budget leaves 1 token$"):
         plan_answer(inputs("When was the harbour built?", [document(LONG)], budget=1))

@@ -108,7 +108,11 @@ class Full:
         total, everything, room = situation.inputs.readable_tokens, situation.everything, situation.room
         fits = everything <= room
         prompt_tokens = situation.bare.num_tokens + everything
-        told = f"{total:,} tokens" if total > room or fits else f"{everything:,} tokens with labels"
+        told = (
+            f"{total:,} token{'s'[: total != 1]}"
+            if total > room or fits
+            else f"{everything:,} tokens with labels"
+        )
         return StrategyEstimate(
             self.name,
             fits,

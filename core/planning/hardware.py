@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from lctx.core.errors import UsageError
 from lctx.core.models.layers import LayerKind
 from lctx.core.models.profile import ModelProfile
 from lctx.core.planning.calibration import Calibration
@@ -153,12 +154,17 @@ def block_pool(profile: ModelProfile, hardware: Hardware) -> BlockPool:
     """The blocks of vLLM's KV cache on that device.
 
     Raises:
-        UsageError: The heads cannot be divided over that many devices.
+        UsageError: The heads cannot be divided over that many devices, or the cache cannot be kept so.
     """
     shape = profile.shape
     assert shape is not None  # noqa: S101 - callers have looked
     on_gpu = hardware.device.kind is DeviceKind.GPU
     has_latents = any(group.kind is LayerKind.LATENT for group in shape.layers)
+    if hardware.kv_dtype is KvDtype.FP8_DS_MLA and not has_latents:
+        raise UsageError(
+            f"--kv-dtype {hardware.kv_dtype.value}: {profile.name} keeps keys and values, no latents",
+            "fp8 keeps those in one byte each",
+        )
     settings = VllmSettings() if on_gpu else CPU_SETTINGS
     model_dtype = KvDtype.BF16 if on_gpu else KvDtype.FP32
     block = _GPU_BLOCK if on_gpu else _CPU_LATENT_BLOCK if has_latents else _CPU_BLOCK
