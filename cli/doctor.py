@@ -62,6 +62,31 @@ class FolderRow(msgspec.Struct, frozen=True):
     free_bytes: int | None
 
 
+class DeviceRow(msgspec.Struct, frozen=True):
+    """What this machine computes with, and why that; bytes of all its cards, null where nothing tells."""
+
+    name: str
+    kind: str
+    memory_bytes: int
+    available_bytes: int | None
+    note: str | None
+
+
+class LearntRow(msgspec.Struct, frozen=True):
+    """How many runs tell the next plan this machine's rates, and where they are kept."""
+
+    path: str
+    num_runs: int
+
+
+class MeasuredRow(msgspec.Struct, frozen=True):
+    """A model that was measured on this machine: its effective window, and how."""
+
+    name: str
+    effective_window: int
+    source: str
+
+
 class DoctorRecord(msgspec.Struct, frozen=True):
     """What `lctx doctor --format json` prints."""
 
@@ -72,6 +97,9 @@ class DoctorRecord(msgspec.Struct, frozen=True):
     platform: str
     packages: list[PackageRow]
     model: ModelRow
+    device: DeviceRow
+    calibration: LearntRow
+    measured: list[MeasuredRow]
     folders: list[FolderRow]
     configuration: list[str]
     servers: list[ServerInfo]
@@ -114,6 +142,9 @@ def examine() -> DoctorRecord:
         platform=platform.platform(),
         packages=packages,
         model=model,
+        device=_device(),
+        calibration=_learnt(folders.state),
+        measured=_measured(folders.state),
         folders=rows,
         configuration=_configuration(problems),
         servers=_tried(lambda: list_servers(folders.runtime), problems) or [],
@@ -137,6 +168,8 @@ def report_of(record: DoctorRecord) -> str:
         f"  sha256   {record.model.sha256}",
         f"  path     {record.model.path}",
         "",
+        *_device_lines(record),
+        "",
         "folders",
         *(f"  {one.name:8} {one.path}: {one.problem or 'writable'}" for one in record.folders),
         "",
@@ -151,6 +184,45 @@ def report_of(record: DoctorRecord) -> str:
     if not record.problems:
         lines.append("nothing is wrong")
     return "\n".join(lines) + "\n"
+
+
+def _device_lines(record: DoctorRecord) -> list[str]:
+    """What a plan goes by: the device, its measured rates, the lengths that models were measured for."""
+    from lctx.core.planning.memory import format_bytes
+
+    device, learnt = record.device, record.calibration
+    free = "" if device.available_bytes is None else f", {format_bytes(device.available_bytes)} free"
+    lines = [f"device {device.name}: {format_bytes(device.memory_bytes)}{free}"]
+    if device.note:
+        lines.append(f"  {device.note}")
+    runs = {0: "none: a plan goes by usual rates", 1: "1 run"}.get(learnt.num_runs, f"{learnt.num_runs} runs")
+    lines.append(f"  measured {runs} ({learnt.path})")
+    lines += [f"  window   {one.name}: {one.effective_window:,}, {one.source}" for one in record.measured]
+    return lines
+
+
+def _device() -> DeviceRow:
+    from lctx.cli.devices import look
+
+    found = look()
+    device, free = found.device, found.device.available_bytes
+    total = device.memory_bytes * device.count
+    return DeviceRow(
+        device.label, device.kind.value, total, None if free is None else free * device.count, found.note
+    )
+
+
+def _learnt(state: Path) -> LearntRow:
+    from lctx.core.planning.calibration import kept_runs
+
+    path, num_runs = kept_runs(state)
+    return LearntRow(str(path), num_runs)
+
+
+def _measured(state: Path) -> list[MeasuredRow]:
+    from lctx.core.models.effective import measured_windows
+
+    return [MeasuredRow(name, window.tokens, window.source) for name, window in measured_windows(state)]
 
 
 def _version_of(package: str) -> str | None:

@@ -140,6 +140,13 @@ def record_effective_window(name: str, tokens: int, score: float, how: str, stat
     return write_rows(path, [*others, row][-MAX_MEASURED:])
 
 
+def measured_windows(state: Path) -> tuple[tuple[str, EffectiveWindow], ...]:
+    """The models that this user measured, by the letters and digits of their names, the latest last."""
+    names = dict.fromkeys(row["name"] for row in read_rows(state / _FILE) if isinstance(row.get("name"), str))
+    found = ((name, _measured([name], state)) for name in names)
+    return tuple((name, window) for name, window in found if window is not None)
+
+
 def _measured(names: Sequence[str], state: Path) -> EffectiveWindow | None:
     rows = {row["name"]: row for row in read_rows(state / _FILE) if isinstance(row.get("name"), str)}
     for name in names:

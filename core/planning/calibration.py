@@ -122,6 +122,12 @@ def calibration_for(engine: str, model: str, device: str, state: Path) -> Calibr
     return _calibration(others, is_same_model=False) if others else None
 
 
+def kept_runs(state: Path) -> tuple[Path, int]:
+    """The file that runs are kept in, and how many of them it holds that a plan can use."""
+    path = state / _FILE
+    return path, sum(_is_sound(row) for row in read_rows(path))
+
+
 def _calibration(rows: Sequence[dict[str, Any]], is_same_model: bool) -> Calibration:
     from statistics import median
 
