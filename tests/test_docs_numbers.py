@@ -1,12 +1,14 @@
-"""The numbers of the manual on windows, strategies and plans: each is worked out again from the code."""
+"""The manual on windows, strategies and plans: its numbers are worked out again, its commands run."""
 
 import ast
 import re
+import shlex
 from decimal import Decimal
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from cli_answers import run_lctx
 from test_kv_cache import value_of
 
 from lctx.core.answering.ask import plan_question
@@ -29,6 +31,7 @@ from lctx.formats.word import read_word
 ROOT = Path(__file__).resolve().parent.parent
 WINDOW = (ROOT / "docs/concepts/window.md").read_text("utf-8")
 STRATEGIES = (ROOT / "docs/concepts/strategies.md").read_text("utf-8")
+GUIDE = (ROOT / "docs/guides/plan.md").read_text("utf-8")
 RETRIEVAL = (ROOT / "docs/benchmarks/retrieval.md").read_text("utf-8")
 AGREEMENT, README = "examples/services-agreement.docx", "examples/README.md"
 QUESTION = "Which law governs this Agreement?"
@@ -49,10 +52,11 @@ def number(text):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home for the secret behind the fence."""
+    """One home for all: the secret behind the fence, and the embedded model once it is put together."""
+    folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
+        patch.setenv("LCTX_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +249,48 @@ def test_the_next_question_shares_what_the_page_says(ask):
     prompts = [plan_answer(ask(question, AGREEMENT)).laid_out.prompt for question in (QUESTION, other)]
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*prompts, strict=False)))
     assert f"    {len(prompts[1])} - {shared} = {len(prompts[1]) - shared} tokens\n" in STRATEGIES
+
+
+def commands_of(page):
+    """Each command of the console blocks as its arguments and exit code, with the output shown behind its block."""
+    found = []
+    for block, shown in re.findall(
+        r"^```console\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", page, re.MULTILINE | re.DOTALL
+    ):
+        lines = block.splitlines()
+        for position, line in enumerate(lines):
+            arguments = shlex.split(line.removeprefix("$ lctx "), comments=True)
+            code = re.search(r" # exit (\d+)$", line)
+            output = shown if position == len(lines) - 1 else ""
+            found.append((arguments, int(code[1]) if code else 0, output))
+    return found
+
+
+def masked(line):
+    """`line` with its spaces and its numbers all alike: these depend on the machine, and on what is free there."""
+    return re.sub(r"[KMGT]iB", "B", re.sub(r"\d[\d,.]*", "0", " ".join(line.split())))
+
+
+COMMANDS = commands_of(GUIDE)
+
+
+def test_the_guide_has_commands():
+    """This test ensures that the check below has something to check."""
+    assert len(COMMANDS) >= 15
+    assert sum(bool(shown) for _, _, shown in COMMANDS) >= 4
+    assert {code for _, code, _ in COMMANDS} == {0, 3}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[shlex.join(arguments) for arguments, *_ in COMMANDS])
+def test_the_guide_s_commands_do_what_it_says(tmp_path, gemma_gguf, home, command):
+    """This test ensures that each command ends as the guide says, and prints the lines that it shows."""
+    arguments, code, shown = command
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    done = run_lctx(home, *arguments, cwd=tmp_path)
+    told = (done.stdout + done.stderr).decode()
+    assert done.returncode == code, told
+    assert "-o" not in arguments or (tmp_path / arguments[-1]).exists()
+    printed = [masked(line) for line in told.splitlines()]
+    for line in filter(None, map(masked, shown.splitlines())):
+        parts = [re.escape(part) for part in line.split("…")]
+        assert any(re.fullmatch(".*".join(parts), other) for other in printed), line
