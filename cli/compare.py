@@ -229,7 +229,10 @@ def _profiles(names: Sequence[str], folders: "Directories", notes: Notes) -> lis
     def told(done: int, total: int) -> None:
         notes.progress(f"putting the embedded model together: {100 * done // max(total, 1)} %")
 
-    return [resolve_model(name, folders.cache, told, cards=True) for name in dict.fromkeys(names)]
+    return [
+        resolve_model(name, folders.cache, told, cards=True, state=folders.state)
+        for name in dict.fromkeys(names)
+    ]
 
 
 def _warn(comparing: Comparing, notes: Notes, text: str) -> None:

@@ -1,8 +1,5 @@
 """What `lctx models ls` and `show` print with `--format json`: a public contract."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,9 +8,8 @@ from lctx.cli.compare_record import CompareRow
 from lctx.core.answering.wire import ErrorPart
 from lctx.core.answering.wire_plan import utf8
 from lctx.core.models import embedded
-from lctx.core.models.effective import effective_window
 from lctx.core.models.layers import LayerGroup
-from lctx.core.models.profile import Capability, ModelProfile
+from lctx.core.models.profile import UNMEASURED, Capability, ModelProfile
 from lctx.core.planning.kv_cache import KvDtype, growth_bytes, kv_cache_bytes, state_bytes
 
 if TYPE_CHECKING:
@@ -22,9 +18,8 @@ if TYPE_CHECKING:
 SHOWN_WINDOWS = (131_072, 1_048_576)
 """Tokens for which the bytes of the KV cache are shown: 128K and 1M."""
 
-_DEFAULT_SOURCE = ModelProfile.__dataclass_fields__["effective_source"].default
-_MEASURED = "measured"
-_BY_KIND: Mapping[bool, str] = MappingProxyType({True: _MEASURED, False: "published"})
+# What the sources of measured windows begin with: of the user's own, and of the embedded model's.
+_MEASURED = ("measured on this machine", embedded.EMBEDDED_EFFECTIVE_SOURCE)
 
 
 class LayerRow(msgspec.Struct, frozen=True):
@@ -121,13 +116,12 @@ class ShowRecord(msgspec.Struct, frozen=True):
 
 
 def model_row(
-    profile: ModelProfile, state: Path, *, card: "ModelCard | None" = None, place: str, running: bool = False
+    profile: ModelProfile, *, card: "ModelCard | None" = None, place: str, running: bool = False
 ) -> ModelRow:
     """One model as the contract has it.
 
     Args:
         profile: The model's.
-        state: Where the user's own measurements are kept.
         card: The card that the profile was made from, or None.
         place: "embedded", "file" or "card".
         running: Whether lctx keeps an engine with it warm.
@@ -149,26 +143,18 @@ def model_row(
             published_active=card.active_published if card else None,
         ),
         native_window=profile.native_window,
-        effective_window=effective_row(profile, state),
+        effective_window=effective_row(profile),
         kv_bytes_per_token=growth_bytes(shape) if shape else None,
         weight_bytes=profile.weight_bytes,
         quantization=profile.quantization,
     )
 
 
-def effective_row(profile: ModelProfile, state: Path) -> EffectiveRow:
-    """The user's own measurement, else the profile's, else published scores, else the cautious default."""
-    found = effective_window(profile.name, profile.native_window, state, (profile.origin,))
-    is_default = profile.effective_source == _DEFAULT_SOURCE
-    if found is not None and (found.is_measured or is_default):
-        return EffectiveRow(found.tokens, _BY_KIND[found.is_measured], utf8(found.source))
-    kind = "default" if is_default else _kind_of(profile.effective_source)
-    return EffectiveRow(profile.effective_window, kind, utf8(profile.effective_source))
-
-
-def _kind_of(source: str) -> str:
-    """Who measured it: this machine and lctx's own benchmarks, or someone who published it."""
-    return _BY_KIND[source.startswith((_MEASURED, embedded.EMBEDDED_EFFECTIVE_SOURCE))]
+def effective_row(profile: ModelProfile) -> EffectiveRow:
+    """The length up to which the model answers, and who says so."""
+    source = profile.effective_source
+    kind = "default" if source == UNMEASURED else "measured" if source.startswith(_MEASURED) else "published"
+    return EffectiveRow(profile.effective_window, kind, utf8(source))
 
 
 def layer_row(group: LayerGroup) -> LayerRow:

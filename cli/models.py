@@ -128,7 +128,7 @@ def _record(
     ]
     record = model_record.ShowRecord(
         schema_version=SCHEMA_VERSION,
-        model=model_record.model_row(profile, folders.state, card=card, place=place, running=running),
+        model=model_record.model_row(profile, card=card, place=place, running=running),
         capabilities=sorted(one.value for one in profile.capabilities),
         capabilities_from=model_record.capabilities_from(profile),
         style=profile.style.value,
@@ -147,7 +147,7 @@ def _resolved(name: str | None, folders: "Directories", on_status: Callable[[str
     def told(done: int, total: int) -> None:
         on_status(f"putting the embedded model together: {100 * done // max(total, 1)} %")
 
-    return resolve_model(name, folders.cache, told, cards=True)
+    return resolve_model(name, folders.cache, told, cards=True, state=folders.state)
 
 
 def list_models(folders: "Directories") -> Listing:
@@ -155,13 +155,14 @@ def list_models(folders: "Directories") -> Listing:
     from lctx.cli.model_record import model_row
     from lctx.core.models.cards import model_cards
     from lctx.core.models.derive import card_profile
+    from lctx.core.models.resolve import with_effective_window
 
     running = _running(folders)
     problems: list[LctxError] = []
     rows: list[ModelRow] = []
     if (found := _embedded(folders, problems)) is not None:
         is_running = found.path is not None and str(found.path) in running
-        rows.append(model_row(found, folders.state, place="embedded", running=is_running))
+        rows.append(model_row(found, place="embedded", running=is_running))
     files = []
     for path in _files(folders, running):
         try:
@@ -169,8 +170,11 @@ def list_models(folders: "Directories") -> Listing:
         except LctxError as error:
             problems.append(error)
             continue
-        files.append(model_row(profile, folders.state, place="file", running=str(path) in running))
-    cards = [model_row(card_profile(card), folders.state, card=card, place="card") for card in model_cards()]
+        files.append(model_row(profile, place="file", running=str(path) in running))
+    cards = [
+        model_row(with_effective_window(card_profile(card), folders.state), card=card, place="card")
+        for card in model_cards()
+    ]
     rows += sorted(files, key=lambda row: row.name.casefold())
     return Listing([*rows, *sorted(cards, key=lambda row: row.name.casefold())], problems)
 

@@ -178,7 +178,7 @@ def test_fit_compares_models_and_devices(tmp_path):
     assert (told["kv_bytes"], told["weight_bytes"]) == (row.kv_bytes, row.weight_bytes)
     assert (told["largest_window"], told["limit"]) == (row.largest_window, "model")
     assert told["first_token_s"] == pytest.approx(row.first_token_s, abs=1e-3)
-    assert [one["limit"] for one in record["rows"]].count("cards") == 2
+    assert [one["limit"] for one in record["rows"]].count("refused") == 2
     narrow = record_of(
         tmp_path, "models", "fit", "Qwen3-8B", "--gpu", "h100", "--window", "32768", "--kv-dtype", "fp8"
     )

@@ -90,7 +90,7 @@ def test_weights_that_do_not_fit_leave_no_window():
 def test_cards_that_do_not_divide_the_heads_are_told_in_their_row():
     """This test ensures that three GPUs for eight heads spoil one row and raise nothing."""
     row = compare(pair("Qwen3-8B", parse_device("3xh100")))
-    assert (row.fits, row.limit, row.largest_window) == (False, Limit.CARDS, 0)
+    assert (row.fits, row.limit, row.largest_window) == (False, Limit.REFUSED, 0)
     assert "3 GPUs" in row.why
 
 

@@ -32,8 +32,8 @@ class Limit(StrEnum):
     """The KV cache."""
     WEIGHTS = "weights"
     """The model does not fit at all."""
-    CARDS = "cards"
-    """It cannot be divided over that many."""
+    REFUSED = "refused"
+    """Engines do not run it so: heads that cannot be divided, a cache that cannot be kept in that dtype."""
     UNKNOWN = "unknown"
     """Its sizes are not known."""
 
@@ -112,7 +112,7 @@ def compare(candidate: Candidate) -> Comparison:
         fit = fit_of(profile, window, hardware)
     except UsageError as error:
         return Comparison(
-            candidate, fits=False, window=0, largest_window=0, limit=Limit.CARDS, why=error.message
+            candidate, fits=False, window=0, largest_window=0, limit=Limit.REFUSED, why=error.message
         )
     if fit is None:
         why = "its files do not tell its sizes"
