@@ -149,6 +149,7 @@ def hardware_for(profile: "ModelProfile", settings: Settings, folders: "Director
         UsageError: `--gpu` names no device that lctx knows.
     """
     from lctx.cli.devices import device_for
+    from lctx.cli.learning import calibration_name
     from lctx.core.planning.calibration import calibration_for
     from lctx.core.planning.hardware import Hardware, engine_for
     from lctx.core.planning.kv_cache import KvDtype
@@ -160,7 +161,7 @@ def hardware_for(profile: "ModelProfile", settings: Settings, folders: "Director
         engine,
         KvDtype(settings.kv_dtype) if settings.kv_dtype else None,
         settings.price_per_hour,
-        calibration_for(engine, profile.name, device.label, folders.state),
+        calibration_for(engine, calibration_name(profile), device.label, folders.state),
     )
 
 

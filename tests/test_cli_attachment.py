@@ -3,15 +3,21 @@
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
-from scripted_server import MODELS, Reply, ScriptedServer, document
+from cli_answers import ready
+from scripted_server import MODELS, Reply, ScriptedServer, answer, document
 
 from lctx.cli.attachment import ATTACHED_WINDOW, Attachment, api_key
 from lctx.cli.folders import fallback_cache, unwritable, usable_directories
 from lctx.cli.settings import Settings
+from lctx.core.engine.events import Usage
+from lctx.core.engine.protocol import Message, Sampling
 from lctx.core.errors import EngineRefusedError, UsageError
-from lctx.core.models.profile import Capability, PromptStyle
+from lctx.core.models.effective import record_effective_window
+from lctx.core.models.profile import UNMEASURED, Capability, PromptStyle
+from lctx.core.planning.calibration import kept_runs
 from lctx.core.storage import Directories
 from lctx.core.tokens.estimate import EstimatingTokenizer
 from lctx.core.tokens.served import ServedTokenizer
@@ -81,6 +87,93 @@ def test_a_vllm_without_files_here_counts_itself(folders, root):
         assert isinstance(attachment.tokenizer, ServedTokenizer)
         assert attachment.tokenizer.encode("some text") == [1, 2, 3]
         assert attachment.profile.path is None
+
+
+def served_model(folder, config=CONFIG, weights=b"weights"):
+    """A model directory as a server would load it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    (folder / "model.safetensors").write_bytes(weights)
+    return folder
+
+
+def salts_of(folders, model, prompt, window=2048):
+    """The salts that a vLLM gets which serves the model in that folder."""
+    script = {
+        "/v1/models": models(root=str(model), max_model_len=window),
+        "/v1/completions": answer("thirty"),
+        "/v1/chat/completions": answer("thirty"),
+    }
+    with ScriptedServer(script) as server:
+        attachment = attach(server, folders, "vllm")
+        fingerprint = attachment.profile.fingerprint
+        for _ in range(2):
+            list(attachment.engine.generate(prompt, Sampling(4)))
+        sent = [one.body.get("cache_salt") for one in server.requests if "completions" in one.path]
+    assert sent == [fingerprint, fingerprint]
+    return sent[0]
+
+
+@pytest.mark.parametrize("prompt", [[1, 2, 3], [Message("user", "How old?")]])
+def test_a_vllm_gets_the_fingerprint_of_weights_and_rope_as_salt(folders, tmp_path, prompt):
+    """This test ensures that both paths carry the same salt each time, and another rope or weights another."""
+    salt = salts_of(folders, served_model(tmp_path / "one"), prompt)
+    assert len(salt) == 16
+    assert salt == salts_of(folders, served_model(tmp_path / "moved/one"), prompt)
+    other_rope = served_model(tmp_path / "two", CONFIG | {"rope_theta": 1e6})
+    other_weights = served_model(tmp_path / "three", weights=b"weighty")
+    stretched = salts_of(folders, served_model(tmp_path / "one"), prompt, window=4096)
+    salts = {salt, salts_of(folders, other_rope, prompt), salts_of(folders, other_weights, prompt), stretched}
+    assert len(salts) == 4
+
+
+def test_without_weights_or_a_known_rope_no_salt_is_sent(folders, tmp_path):
+    """This test ensures that no salt is made up where lctx cannot tell what is served."""
+    model = served_model(tmp_path / "model")
+    assert salts_of(folders, model, [1], window=10_000_000) is None
+    (model / "model.safetensors").unlink()
+    assert salts_of(folders, model, [1]) is None
+
+
+def test_a_plain_endpoint_gets_no_salt(folders):
+    """This test ensures that a server that may refuse unknown fields is not sent one."""
+    with ScriptedServer({"/v1/chat/completions": answer("thirty")}) as server:
+        attachment = attach(server, folders, "endpoint")
+        attachment.engine.salt_cache("0123456789abcdef")
+        list(attachment.engine.generate([Message("user", "How old?")], Sampling(4)))
+        assert "cache_salt" not in server.requests[-1].body
+
+
+def test_what_was_measured_bounds_a_served_model(folders, tmp_path):
+    """This test ensures that the user's measurement counts for a model behind an address, then published scores."""
+    with ScriptedServer({"/v1/models": models(max_model_len=1_000_000)}) as server:
+        assert attach(server, folders).profile.effective_source == UNMEASURED
+        record_effective_window("scripted", 65_536, 91.0, "needle, 60 questions", folders.state)
+        profile = attach(server, folders).profile
+        assert (profile.effective_window, profile.native_window) == (65_536, 1_000_000)
+        assert profile.effective_source.startswith("measured on this machine: needle")
+    named = document({"object": "list", "data": [{"id": "Qwen/Qwen3-8B", "max_model_len": 131_072}]})
+    with ScriptedServer({"/v1/models": named}) as server:
+        profile = attach(server, folders, "vllm").profile
+        assert (profile.effective_window, "RULER" in profile.effective_source) == (32_768, True)
+
+
+RUN = replace(ready("thirty"), usage=Usage(1000, 0, 2), first_token_s=1.0, decode_s=0.1)
+
+
+def test_only_a_model_whose_files_are_here_teaches(folders, tmp_path):
+    """This test ensures that a run teaches this machine's rates, and neither an endpoint nor `--no-cache` does."""
+    script = {"/v1/models": models(root=str(served_model(tmp_path / "model")))}
+    with ScriptedServer(script) as server:
+        attach(server, folders, "endpoint").learn(RUN)
+        attach(server, folders, "vllm", cache=False).learn(RUN)
+        assert kept_runs(folders.state)[1] == 0
+        attach(server, folders, "vllm").learn(RUN)
+    path, num_runs = kept_runs(folders.state)
+    assert (num_runs, json.loads(path.read_text())["rows"][0]["model"]) == (1, "model")
+    with ScriptedServer({"/v1/models": models(root="/nowhere")}) as server:
+        attach(server, folders, "vllm").learn(RUN)
+    assert kept_runs(folders.state)[1] == 1
 
 
 def test_several_models_need_a_name(folders):

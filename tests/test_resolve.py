@@ -8,9 +8,10 @@ from token_texts import write_gguf
 
 from lctx.core.errors import ModelFileError, UsageError
 from lctx.core.models import derive, embedded
+from lctx.core.models.effective import record_effective_window
 from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
-from lctx.core.models.profile import AttentionShape, Capability, PromptStyle
-from lctx.core.models.resolve import resolve_model
+from lctx.core.models.profile import UNMEASURED, AttentionShape, Capability, PromptStyle
+from lctx.core.models.resolve import resolve_model, weights_identity
 
 LLAMA = {
     "general.architecture": "llama",
@@ -300,3 +301,84 @@ def test_a_read_only_cache_has_the_model_assembled_elsewhere(gemma_gguf, tmp_pat
     own.chmod(0o777)  # as if someone else had made it first
     with pytest.raises(ModelFileError):
         resolve_model(None, tmp_path / "cache")
+
+
+QWEN = CONFIG | {"model_type": "qwen3", "max_position_embeddings": 40_960}
+QUANTISED = {"quant_method": "awq", "bits": 4, "group_size": 128}
+
+
+def directory(folder, config):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    return str(folder)
+
+
+def test_a_directory_has_the_window_that_its_model_was_published_with(tmp_path, cache):
+    """This test ensures that the scores of the very weights count, by name, and not those of quantised ones."""
+    whole = resolve_model(directory(tmp_path / "Qwen3-8B", QWEN | {"torch_dtype": "bfloat16"}), cache)
+    assert whole.effective_window == 32_768
+    assert whole.effective_source.startswith("RULER")
+    renamed = QWEN | {"torch_dtype": "bfloat16", "_name_or_path": "Qwen/Qwen3-8B"}
+    assert resolve_model(directory(tmp_path / "mine", renamed), cache).effective_window == 32_768
+    packed = QWEN | {"torch_dtype": "bfloat16", "quantization_config": QUANTISED}
+    for name, config in (("four/Qwen3-8B", packed), ("Qwen3-8B-AWQ", packed), ("unknown", QWEN)):
+        profile = resolve_model(directory(tmp_path / name, config), cache)
+        assert (profile.effective_window, profile.effective_source) == (8192, UNMEASURED)
+
+
+@pytest.mark.parametrize(("file_type", "expected"), [(32, 32_768), (15, 8192), (20, 8192)])
+def test_a_gguf_has_the_published_window_as_long_as_it_is_not_quantised(tmp_path, cache, file_type, expected):
+    """This test ensures that the name in the header counts for 16-bit weights, and for Q4_K_M and IQ not."""
+    header = LLAMA | TEMPLATE | {"general.name": "Qwen3 8B", "general.file_type": file_type}
+    assert resolve_model(str(write_gguf(tmp_path / "m.gguf", header)), cache).effective_window == expected
+
+
+def test_a_measurement_counts_at_once_and_is_not_frozen(tmp_path, cache):
+    """This test ensures that a kept profile follows what the user measured, a quantised one and below the score too."""
+    state = tmp_path / "state"
+    packed = QWEN | {"torch_dtype": "bfloat16", "quantization_config": QUANTISED}
+    folder = directory(tmp_path / "Qwen3-8B", packed)
+    assert resolve_model(folder, cache, state=state).effective_window == 8192
+    for tokens in (16_384, 4096, 200_000):
+        record_effective_window("Qwen3-8B", tokens, 90.0, "needle, 60 questions", state)
+        profile = resolve_model(folder, cache, state=state)
+        assert profile.effective_window == min(tokens, 40_960)
+        assert profile.effective_source.startswith("measured on this machine")
+    assert resolve_model(folder, cache).effective_window == 8192
+
+
+def test_the_embedded_model_keeps_its_own_window(gemma_gguf, cache, tmp_path):
+    """This test ensures that the length that ships with the embedded model is the one that was tested."""
+    cache.mkdir(parents=True)
+    (cache / "models").symlink_to(gemma_gguf.parent)
+    record_effective_window("gemma-3-270m", 16_384, 99.0, "needle", tmp_path / "state")
+    profile = resolve_model(None, cache, state=tmp_path / "state")
+    assert profile.effective_window == embedded.EMBEDDED_EFFECTIVE_WINDOW
+
+
+def test_a_card_can_be_planned_for_and_not_be_asked(cache):
+    """This test ensures that a model without weights here is refused with what would do, and planned with its scores."""
+    with pytest.raises(UsageError, match="lctx knows its shape but has not its weights") as caught:
+        resolve_model("Qwen3-8B", cache)
+    assert "lctx plan takes it" in caught.value.hint
+    profile = resolve_model("Qwen3-8B", cache, cards=True)
+    assert (profile.path, profile.effective_window) == (None, 32_768)
+
+
+def test_weights_are_named_by_what_they_are(tmp_path):
+    """This test ensures that a folder's name does not count, and a changed tail, size or file does."""
+
+    def named(folder, files):
+        (tmp_path / folder).mkdir()
+        for name, content in files.items():
+            (tmp_path / folder / name).write_bytes(content)
+        return weights_identity(tmp_path / folder)
+
+    large = bytes(1 << 18)
+    one = named("one", {"a.safetensors": large + b"1", "b.safetensors": b"2", "readme.md": b"x"})
+    assert one == named("two", {"a.safetensors": large + b"1", "b.safetensors": b"2"})
+    others = [{"a.safetensors": large + b"2", "b.safetensors": b"2"}, {"a.safetensors": large + b"1"}]
+    others += [{"a.safetensors": large + b"11", "b.safetensors": b"2"}]
+    assert len({one, *(named(f"other{number}", files) for number, files in enumerate(others))}) == 4
+    assert named("empty", {}) is None
+    assert weights_identity(tmp_path / "nowhere") is None
