@@ -1,6 +1,7 @@
 """The manual on windows, strategies and plans: its numbers are worked out again, its commands run."""
 
 import ast
+import json
 import re
 import shlex
 from decimal import Decimal
@@ -11,15 +12,19 @@ import pytest
 from cli_answers import run_lctx
 from test_kv_cache import value_of
 
+from lctx.cli.compare_record import CompareRow
+from lctx.cli.plan_record import FitPart, MemoryRow, PlanRecord, SourceRow
+from lctx.cli.settings import KEYS
 from lctx.core.answering.ask import plan_question
 from lctx.core.answering.inputs import AskSettings, Inputs
 from lctx.core.answering.plan_answer import plan_answer
+from lctx.core.answering.wire_plan import EstimatePart, PlanPart, RopePart, WindowPart
 from lctx.core.errors import DoesNotFitError
 from lctx.core.models.cards import find_card
 from lctx.core.models.derive import UNMEASURED_WINDOW, card_profile, embedded_profile
 from lctx.core.models.effective import effective_window, find_scores
 from lctx.core.planning.kv_cache import KvDtype
-from lctx.core.planning.rope import MAX_FACTOR
+from lctx.core.planning.rope import MAX_FACTOR, rope_label, vllm_overrides
 from lctx.core.planning.strategy import HOLDS
 from lctx.core.planning.window import choose_window
 from lctx.core.retrieval.recall import SENTENCE_RECALL, expected_recall
@@ -294,3 +299,40 @@ def test_the_guide_s_commands_do_what_it_says(tmp_path, gemma_gguf, home, comman
     for line in filter(None, map(masked, shown.splitlines())):
         parts = [re.escape(part) for part in line.split("…")]
         assert any(re.fullmatch(".*".join(parts), other) for other in printed), line
+
+
+def test_every_setting_is_explained():
+    """This test ensures that the configuration page names every key, and says of it what it is without."""
+    page = (ROOT / "docs/guides/configuration.md").read_text("utf-8")
+    named = [key for row in rows_of(page, "key | value") for key in re.findall(r"\w+", row[0])]
+    assert sorted(named) == sorted(KEYS)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [PlanRecord, PlanPart, EstimatePart, RopePart, WindowPart, FitPart, MemoryRow, SourceRow, CompareRow],
+    ids=lambda record: record.__name__,
+)
+def test_every_field_of_a_plan_is_explained(record):
+    """This test ensures that the output page names each field of the objects that plans print."""
+    page = (ROOT / "docs/reference/output.md").read_text("utf-8")
+    named = {name for code in re.findall(r"`([^`\n]+)`|\"(\w+)\":", page) for name in code if name}
+    assert set(record.__struct_fields__) <= named
+
+
+def test_the_rope_of_the_output_page_is_the_planner_s():
+    """This test ensures that the stretched window that is shown in full is what a plan would say of it."""
+    page = (ROOT / "docs/reference/output.md").read_text("utf-8")
+    shown = json.loads(re.search(r"```json\n(\{\n  \"label\".*?)```", page, re.DOTALL)[1])
+    window = choose_window(card_profile(find_card("Qwen3-8B")), asked=shown["covered"])
+    choice = window.rope
+    assert shown == {
+        "label": rope_label(choice),
+        "method": choice.method.value,
+        "factor": choice.factor,
+        "trained": choice.rope.trained,
+        "covered": choice.covered,
+        "vllm_hf_overrides": vllm_overrides(choice),
+        "llama_flags": None,
+        "warnings": list(window.warnings),
+    }
