@@ -1,6 +1,6 @@
 """`lctx plan --compare` and `lctx models fit`: models beside devices in one table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ NOTABLE = (
     "Llama-4-Scout",
     "DeepSeek-V3.2",
 )
-"""What is compared where no model is named: layers of every kind, from 4 to 685 billion weights."""
+"""What is compared where no model is named: layers of every kind, from 4 to 671 billion weights."""
 
 Measure = Callable[["ModelProfile"], tuple[int, bool]]
 """A model -> tokens of the window that it is wanted for, and whether they are exact."""
@@ -61,7 +61,7 @@ def run_compare(request: Request, _started: float) -> ExitCode:
     notes = Notes(quiet=settings.quiet)
     sink = open_sink(request.output)
     comparing = Comparing()
-    for text in warnings:
+    for text in (*warnings, *_unused(request)):
         _warn(comparing, notes, text)
 
     def make() -> None:
@@ -71,6 +71,21 @@ def run_compare(request: Request, _started: float) -> ExitCode:
         _compare(comparing, settings, folders, _wanted(comparing, request, settings, folders, notes), notes)
 
     return _run(comparing, make, sink, settings.format, notes, raw=request.raw)
+
+
+def _unused(request: Request) -> Iterator[str]:
+    """What was asked for and decides nothing here."""
+    flags = request.flags or {}
+    given = {
+        "--pin": request.pins,
+        "--priority": request.priorities,
+        "--budget": flags.get("budget"),
+        "--strategy": flags.get("strategy"),
+        "--endpoint": flags.get("endpoint"),
+    }
+    for name, value in given.items():
+        if value:
+            yield f"{name}: --compare plans for all that the sources hold, by cards and files, and ignores it"
 
 
 def run_fit(names: Sequence[str], flags: dict[str, object], wanted: str, _started: float) -> ExitCode:

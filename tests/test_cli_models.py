@@ -239,6 +239,37 @@ def test_compare_plans_for_what_the_sources_take(tmp_path, smollm2_gguf):
     assert b"warning: the window of 4,096 does not hold all sources" in short.stderr
 
 
+def test_compare_says_what_it_ignores(tmp_path):
+    """This test ensures that an option which decides nothing in a comparison is not ignored in silence."""
+    record = record_of(
+        tmp_path, "plan", "--compare", "--model", "Qwen3-8B", "--gpu", "h100", "--window", "4096",
+        "--budget", "9", "--pin", "*.md",
+    )  # fmt: skip
+    assert [text.partition(":")[0] for text in record["warnings"]] == ["--pin", "--budget"]
+
+
+def test_the_guide_names_the_models_that_are_compared(tmp_path):
+    """This test ensures that docs/guides/models.md lists what `--compare` takes, and that its samples hold."""
+    page = (PAGE.parent.parent / "guides/models.md").read_text("utf-8")
+    named = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert named == list(NOTABLE)
+    for name, kinds in re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", page, re.MULTILINE):
+        groups = find_card(name).shape.layers
+        assert {kind.strip() for kind in kinds.split(",")} == {group.kind.value for group in groups}
+    (sample,) = re.findall(r"^model +device.*?\n\n", f"{page}\n\n", re.MULTILINE | re.DOTALL)
+    shown = run_lctx(
+        tmp_path, "models", "fit", "qwen3-8b", "kimi-linear-48b-a3b", "--gpu", "rtx4090,2xh100"
+    ).stdout.decode()
+    for line in sample.removesuffix("\n\n").removesuffix("```").splitlines():
+        parts = [part.split() for part in line.split("…")]
+        assert any(_holds(other.split(), parts) for other in shown.splitlines()), line
+
+
+def _holds(words, parts):
+    """Whether `words` begin with the first of `parts`; what follows an ellipsis is not looked at."""
+    return words[: len(parts[0])] == parts[0] and (len(parts) > 1 or len(words) == len(parts[0]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
