@@ -34,6 +34,8 @@ NOTABLE = (
 )
 """What is compared where no model is named: layers of every kind, from 4 to 671 billion weights."""
 
+_SHOWN = 60
+
 Measure = Callable[["ModelProfile"], tuple[int, bool]]
 """A model -> tokens of the window that it is wanted for, and whether they are exact."""
 
@@ -47,12 +49,14 @@ class Comparing:
         rows: Models in the order in which they were named, each on every device.
         warnings: What the reader must know.
         error: What went wrong, or that nothing fits.
+        num_unreadable: Named sources that could not be read.
     """
 
     title: str = ""
     rows: list["Comparison"] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: LctxError | None = None
+    num_unreadable: int = 0
 
 
 def run_compare(request: Request, _started: float) -> ExitCode:
@@ -131,7 +135,7 @@ def _run(
         except Exception as error:  # noqa: BLE001 - told, with a code of its own
             comparing.error = internal_error(error)
     notes.clear()
-    code = exit_code_of(comparing.error)
+    code = exit_code_of(comparing.error, num_unreadable=comparing.num_unreadable)
     _show(comparing, sink, wanted, code, raw=raw)
     if comparing.error:
         notes.error(comparing.error)
@@ -173,7 +177,9 @@ def _compare(
     from lctx.core.planning.comparison import compare, compare_at_largest, smallest_change
 
     _devices(settings.gpu)  # a misspelt one is told before anything is read
-    profiles = _profiles(names or _listed_models(settings.model), folders, notes)
+    profiles = [
+        resolved(name, folders, notes) for name in dict.fromkeys(names or _listed_models(settings.model))
+    ]
     candidates = candidates_for([(one, *measure(one)) for one in profiles], settings, folders)
     comparing.rows = [(compare_at_largest if at_largest else compare)(one) for one in candidates]
     if not any(row.fits for row in comparing.rows):
@@ -238,16 +244,25 @@ def _devices(text: str | None) -> list["Device"]:
     return [*dict.fromkeys(map(device_for, _list(text, "--gpu")))]
 
 
-def _profiles(names: Sequence[str], folders: "Directories", notes: Notes) -> list["ModelProfile"]:
+def resolved(name: str | None, folders: "Directories", notes: Notes | None = None) -> "ModelProfile":
+    """The profile of the model called `name`; one that is known by its card alone will do.
+
+    Raises:
+        LctxError: It is not there, damaged, or of no known name.
+    """
     from lctx.core.models.resolve import resolve_model
 
     def told(done: int, total: int) -> None:
-        notes.progress(f"putting the embedded model together: {100 * done // max(total, 1)} %")
+        if notes is not None:
+            notes.progress(f"putting the embedded model together: {100 * done // max(total, 1)} %")
 
-    return [
-        resolve_model(name, folders.cache, told, cards=True, state=folders.state)
-        for name in dict.fromkeys(names)
-    ]
+    try:
+        return resolve_model(name, folders.cache, told, cards=True, state=folders.state)
+    except OSError as error:  # a name too long for a path, a folder that may not be looked into
+        shown = (name or "the embedded model")[:_SHOWN]
+        raise UsageError(
+            f"{shown}: {(error.strerror or str(error)).lower()}", "lctx models ls lists what there is"
+        ) from error
 
 
 def _warn(comparing: Comparing, notes: Notes, text: str) -> None:
@@ -270,7 +285,9 @@ def _wanted(
         return lambda _profile: (window, True)
     from lctx.cli.compare_sources import measure_sources
 
-    needed = measure_sources(request, settings, folders, notes, lambda text: _warn(comparing, notes, text))
+    needed, comparing.num_unreadable = measure_sources(
+        request, settings, folders, notes, lambda text: _warn(comparing, notes, text)
+    )
     told: dict[str, None] = {}
 
     def measure(profile: "ModelProfile") -> tuple[int, bool]:

@@ -27,8 +27,8 @@ def measure_sources(
     folders: "Directories",
     notes: Notes,
     warn: Callable[[str], None],
-) -> Callable[["ModelProfile"], tuple[int, bool]]:
-    """Reads the sources; a model -> tokens of a window that holds them all, and whether these are exact.
+) -> tuple[Callable[["ModelProfile"], tuple[int, bool]], int]:
+    """A model -> tokens of a window that holds all sources, whether exact; and how many were unreadable.
 
     Raises:
         UsageError: No source is named, or none can be read.
@@ -68,7 +68,7 @@ def measure_sources(
             known[key] = (-(-tokens // WINDOW_STEP) * WINDOW_STEP, plan.exact)
         return known[key]
 
-    return needed
+    return needed, len(reading.unreadable)
 
 
 def _tokenizer(profile: "ModelProfile", folders: "Directories") -> "Tokenizer":

@@ -1,11 +1,12 @@
 """`lctx models ls` and `lctx models show`: what is installed and known, and everything about one model."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lctx.cli.compare import candidates_for, resolved
 from lctx.cli.notes import Notes
 from lctx.cli.options import checked_table_format
 from lctx.cli.output import open_sink
@@ -86,7 +87,7 @@ def run_show(name: str | None, flags: dict[str, object], wanted: str, _started: 
         warn(text)
     sink = open_sink(None)
     folders = usable_directories(warn)
-    profile = _resolved(name, folders, notes.progress)
+    profile = resolved(name, folders, notes)
     record, rows = _record(profile, settings.gpu, settings.kv_dtype, folders, warnings)
     notes.clear()
     if wanted == "json":
@@ -111,7 +112,6 @@ def _record(
 ) -> "tuple[ShowRecord, list[Comparison]]":
     """A model as the contract has it, and how it fits each device."""
     from lctx.cli import model_record
-    from lctx.cli.compare import candidates_for
     from lctx.cli.compare_record import compare_row
     from lctx.cli.settings import Settings
     from lctx.core.answering.wire import SCHEMA_VERSION
@@ -141,15 +141,6 @@ def _record(
     return record, rows
 
 
-def _resolved(name: str | None, folders: "Directories", on_status: Callable[[str], None]) -> "ModelProfile":
-    from lctx.core.models.resolve import resolve_model
-
-    def told(done: int, total: int) -> None:
-        on_status(f"putting the embedded model together: {100 * done // max(total, 1)} %")
-
-    return resolve_model(name, folders.cache, told, cards=True, state=folders.state)
-
-
 def list_models(folders: "Directories") -> Listing:
     """Every model that is installed, lies here or is known by its card."""
     from lctx.cli.model_record import model_row
@@ -166,7 +157,7 @@ def list_models(folders: "Directories") -> Listing:
     files = []
     for path in _files(folders, running):
         try:
-            profile = _resolved(str(path), folders, lambda _text: None)
+            profile = resolved(str(path), folders)
         except LctxError as error:
             problems.append(error)
             continue
@@ -183,7 +174,7 @@ def _embedded(folders: "Directories", problems: list[LctxError]) -> "ModelProfil
     """The embedded model's profile, from its card as long as it was not put together; None without it."""
     if (folders.cache / "models" / embedded.EMBEDDED_FILE).is_file():
         try:
-            return _resolved(None, folders, lambda _text: None)
+            return resolved(None, folders)
         except LctxError as error:
             problems.append(error)
             return None

@@ -239,6 +239,16 @@ def test_compare_plans_for_what_the_sources_take(tmp_path, smollm2_gguf):
     assert b"warning: the window of 4,096 does not hold all sources" in short.stderr
 
 
+def test_a_source_that_cannot_be_read_is_told(tmp_path):
+    """This test ensures that the rest is planned for, and the exit code says that a named source is missing."""
+    (tmp_path / "notes.md").write_text("It is blue.\n", "utf-8")
+    (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.7 broken")
+    arguments = ["plan", "--compare", "notes.md", "bad.pdf", "--model", "Qwen3-8B", "--gpu", "h100"]
+    record = record_of(tmp_path, *arguments, code=5, cwd=tmp_path)
+    assert record["rows"][0]["fits"]
+    assert record["warnings"][0].startswith("bad.pdf: it is damaged")
+
+
 def test_compare_says_what_it_ignores(tmp_path):
     """This test ensures that an option which decides nothing in a comparison is not ignored in silence."""
     record = record_of(
@@ -283,6 +293,7 @@ def _holds(words, parts):
         (["models", "ls", "--format", "ndjson"], "--format ndjson: not one of text, json, md"),
         (["models", "shoe"], "shoe: no such command"),
         (["models"], "no command was given"),
+        (["models", "show", "x" * 5000], "file name too long\nhint: lctx models ls"),
         (["plan", "--compare", "gone.pdf"], "gone.pdf: no such file"),
         (["plan", "--compare", "--model", "Qwen3-8B,Llama-3.2-8B"], "Llama-3.2-8B: no such model"),
         (["plan", "--compare", "--kv-dtype", "fp7"], "--kv-dtype fp7: not one of"),

@@ -140,6 +140,10 @@ def test_every_pair_has_a_row(card, device, window, kv_dtype):
         ([pair("Llama-3.1-8B")], "Llama-3.1-8B on H100 SXM holds --window 131072"),
         ([pair("Qwen3-8B", CPU, 262_145)], "Qwen3-8B on a processor holds --window 40960"),
         ([pair("DeepSeek-V3", CPU, 1024)], None),
+        (
+            [pair("Qwen3-8B", window=32_768, kv_dtype=KvDtype.FP8_DS_MLA)],
+            "--kv-dtype fp8 lets Qwen3-8B hold it on H100 SXM",
+        ),
         ([], None),
     ],
 )

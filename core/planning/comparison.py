@@ -18,7 +18,7 @@ MILLION = 1_048_576
 
 _COUNTS = (1, 2, 4, 8, 16)
 """Of cards: what heads are usually divided over."""
-_WIDE = frozenset({None, KvDtype.BF16, KvDtype.FP16, KvDtype.FP32})
+_NOT_FP8 = frozenset({None, *KvDtype} - {KvDtype.FP8})
 
 
 class Limit(StrEnum):
@@ -235,7 +235,7 @@ def _changes(candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, str]]
     narrowed = [
         replace(one, hardware=replace(one.hardware, kv_dtype=KvDtype.FP8))
         for one in on_gpus
-        if one.hardware.kv_dtype in _WIDE
+        if one.hardware.kv_dtype in _NOT_FP8
     ]
     for one in narrowed:
         yield one, f"--kv-dtype fp8 lets {one.profile.name} hold it on {one.hardware.device.label}"
