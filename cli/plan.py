@@ -15,13 +15,17 @@ from lctx.cli.request import Request, ask_settings, invocation_of, settings_of
 from lctx.cli.settings import Settings
 from lctx.cli.signals import interruptible
 from lctx.core.answering.wire import encode
-from lctx.core.errors import DoesNotFitError, ExitCode, InterruptError, LctxError
+from lctx.core.errors import DoesNotFitError, ExitCode, InterruptError, LctxError, ModelFileError
 
 if TYPE_CHECKING:
+    from lctx.cli.attachment import Attachment
     from lctx.cli.narrower import Trial
     from lctx.core.models.profile import ModelProfile
     from lctx.core.planning.hardware import Hardware
     from lctx.core.storage import Directories
+    from lctx.core.tokens.tokenizer import Tokenizer
+
+_VOCABULARIES = ("tokenizer.json", "tiktoken.model")
 
 
 def run_plan(request: Request, started: float) -> ExitCode:
@@ -111,7 +115,7 @@ def _make(
         invocation.question,
         reading.documents,
         profile,
-        attachment.tokenizer,
+        tokenizer_for(attachment, warn),
         cache,
         ask_settings(request, settings),
     )
@@ -120,6 +124,24 @@ def _make(
     attachment.close()
     if cache.broken:
         warn(f"the cache cannot be written, nothing was kept: {cache.broken}")
+
+
+def tokenizer_for(attachment: "Attachment", warn: Callable[[str], None]) -> "Tokenizer":
+    """The model's own tokenizer; an estimate for a directory that holds none, which a plan does not need.
+
+    Raises:
+        ModelFileError: The tokenizer that is there cannot be used.
+    """
+    from lctx.core.tokens.estimate import EstimatingTokenizer
+
+    folder = attachment.profile.path
+    try:
+        return attachment.tokenizer
+    except ModelFileError as error:
+        if folder is None or not folder.is_dir() or any((folder / name).exists() for name in _VOCABULARIES):
+            raise
+        warn(f"{error.message}: tokens are estimated")
+        return EstimatingTokenizer()
 
 
 def _plan_trial(planning: Planning, trial: "Trial", warn: Callable[[str], None]) -> None:

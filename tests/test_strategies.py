@@ -1,13 +1,17 @@
 """Tests of what the strategies say that they would cost: never cheaper for more, and honest about what they miss."""
 
 import pytest
-from answering_parts import PieceTokenizer, chat_model, document, inputs, small_model
+from answering_parts import NO_CACHE, PieceTokenizer, assert_tiles, chat_model, document, inputs, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lctx.core.answering.inputs import AskSettings, Inputs
 from lctx.core.answering.plan_answer import plan_answer
 from lctx.core.answering.strategies import STRATEGIES, estimates_of, strategy_called
+from lctx.core.models.cards import model_cards
+from lctx.core.models.derive import card_profile
 from lctx.core.planning.cost import Cost
+from lctx.core.tokens.estimate import EstimatingTokenizer
 
 LINES = [f"The harbour was widened in {1800 + number} by master {number}.\n\n" for number in range(900)]
 TOKENIZER = PieceTokenizer()
@@ -115,3 +119,18 @@ def test_every_strategy_is_found_by_its_name(capable):
     assert strategy_called("sweep") is None
     situation = planned("harbour?", 10, capable).situation
     assert [one.strategy for one in estimates_of(situation)] == [one.name for one in STRATEGIES]
+
+
+@pytest.mark.parametrize(
+    "question", [None, "Who widened the harbour in 1850?", "List all masters.", "Zebra?"]
+)
+def test_every_card_is_planned_without_its_tokenizer(question):
+    """This test ensures that a model that is known by its card alone is planned, small ones that look up too."""
+    sources = [document("".join(LINES[:60]))]
+    for card in model_cards():
+        plan = plan_answer(
+            Inputs(question, sources, card_profile(card), EstimatingTokenizer(), NO_CACHE, AskSettings())
+        ).plan
+        assert not plan.exact
+        assert_tiles(plan, sources)
+        assert plan.prompt_tokens + plan.budget.answer <= plan.budget.window

@@ -49,10 +49,12 @@ class Planned:
 def layout_of(inputs: Inputs) -> Layout:
     """The layout that the model was made for."""
     profile, tokenizer = inputs.profile, inputs.tokenizer
-    if profile.style is PromptStyle.COMPLETION:
+    if profile.style is PromptStyle.COMPLETION and tokenizer.exact:
         known = (tokenizer.special(name) for name in _BOS) if profile.add_bos else ()
         return CompletionLayout(tokenizer, next((one for one in known if one is not None), None))
-    template = load_chat_template(profile, directories().cache) if profile.path else None
+    # An estimate has no ids to put a template's tokens between: its layout is that of a served model.
+    is_rendered = profile.path is not None and tokenizer.exact
+    template = load_chat_template(profile, directories().cache) if is_rendered else None
     named = "".join(document.sha256 for document in inputs.documents).encode()
     fence = hashlib.blake2b(named, key=local_secret(), digest_size=6).hexdigest()
     return ChatLayout(tokenizer, template, profile.add_bos, fence, brief=inputs.is_lookup_only)

@@ -203,7 +203,7 @@ def _select_sentences(inputs: Inputs, room: Room) -> Selection:
         if sentence.start in kept or sentence.start in missed:
             continue
         text = _one_line(sentence)
-        num_tokens = len(inputs.tokenizer.encode(text))
+        (num_tokens,) = inputs.tokenizer.count_batch([text])
         cost = num_tokens + room.layout.label_tokens("")
         needed += cost
         if cost > left:
