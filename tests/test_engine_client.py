@@ -26,11 +26,13 @@ from lctx.core.engine.dialects import Dialect, LlamaDialect
 from lctx.core.engine.events import Finished, FinishReason, PrefillProgress, TextDelta, Usage
 from lctx.core.engine.open import EngineSettings, start_engine
 from lctx.core.engine.protocol import Message, Sampling
+from lctx.core.engine.structured import StructuredOutput
 from lctx.core.errors import EngineCrashedError, EngineLoadingError, EngineRefusedError, UsageError
 
 COMPLETIONS = "/v1/completions"
 CHAT = "/v1/chat/completions"
 DONE = b"data: [DONE]\n\n"
+FORM = StructuredOutput(json_schema={"type": "object"})
 
 
 def connect(server, kind="vllm", **settings):
@@ -87,7 +89,7 @@ def test_nothing_is_sent_before_the_first_event_is_asked_for():
 
 def test_a_prompt_of_ids_goes_out_as_ids():
     """This test ensures that a request says all of the sampling, and the ids untouched."""
-    sampling = Sampling(9, temperature=0.5, seed=7, stop=("\n", "Q:"), json_schema={"type": "object"})
+    sampling = Sampling(9, temperature=0.5, seed=7, stop=("\n", "Q:"), structured=FORM)
     with ScriptedServer({COMPLETIONS: answer("a")}) as server:
         list(connect(server, api_key="secret").generate(range(3), sampling))
         request = server.requests[-1]

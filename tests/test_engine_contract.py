@@ -13,6 +13,7 @@ from lctx.core.engine.events import Finished, FinishReason, PrefillProgress, Tex
 from lctx.core.engine.open import EngineSettings, start_engine
 from lctx.core.engine.protocol import Engine, Message, Sampling
 from lctx.core.engine.servers import list_servers, stop_servers
+from lctx.core.engine.structured import StructuredOutput
 from lctx.core.errors import EngineRefusedError
 
 PASSAGE = "The harbour of Vell was built in 1807 by Anna Brandt, who also drew the plans of its lighthouse. "
@@ -134,9 +135,9 @@ def test_a_dropped_request_frees_the_engine(engine):
 def test_an_answer_can_be_held_to_a_schema(engine):
     """This test ensures that one schema works on every engine, and that no character is cut on the way."""
     wanted = "grün, 😀 und 你好"
-    text, last = run(engine, engine.tokenize(PASSAGE), 60, json_schema={"enum": [wanted, 7]})
+    text, last = run(engine, engine.tokenize(PASSAGE), 60, structured=StructuredOutput({"enum": [wanted, 7]}))
     assert json.loads(text) in {wanted, 7}
-    text, _ = run(engine, engine.tokenize(PASSAGE), 60, json_schema={"const": wanted})
+    text, _ = run(engine, engine.tokenize(PASSAGE), 60, structured=StructuredOutput({"const": wanted}))
     assert json.loads(text) == wanted
     assert last.reason is FinishReason.STOP
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lctx.core.citing.citation import Citation
-from lctx.core.engine.events import PrefillProgress, Usage
+from lctx.core.engine.events import PrefillProgress, ReasoningDelta, Usage
 from lctx.core.planning.plan import ContextPlan
 
 
@@ -96,4 +96,4 @@ class AnswerReady:
     decode_s: float | None = None
 
 
-AnswerEvent = PlanReady | PrefillProgress | AnswerDelta | AnswerReady
+AnswerEvent = PlanReady | PrefillProgress | ReasoningDelta | AnswerDelta | AnswerReady

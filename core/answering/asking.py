@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from lctx.core.answering.plan_answer import Planned
-from lctx.core.engine.events import EngineEvent, Finished, FinishReason, PrefillProgress, TextDelta, Usage
+from lctx.core.engine.events import (
+    EngineEvent,
+    Finished,
+    FinishReason,
+    PrefillProgress,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
 from lctx.core.engine.protocol import Engine, Sampling
 from lctx.core.errors import DoesNotFitError, EngineError
 
@@ -33,14 +41,14 @@ class Asked:
 
     def stream(
         self, engine: Engine, planned: Planned, sampling: Sampling
-    ) -> Iterator[PrefillProgress | TextDelta]:
+    ) -> Iterator[PrefillProgress | ReasoningDelta | TextDelta]:
         """Send the prompt; give what comes back. Closing this aborts the request.
 
         Raises:
             DoesNotFitError: The engine's window is smaller than the plan's prompt and answer.
             EngineError: It failed, or counted another number of prompt tokens than was planned.
         """
-        needed = planned.plan.prompt_tokens + sampling.max_tokens
+        needed = planned.plan.prompt_tokens + sampling.total_tokens
         if planned.plan.exact and needed > engine.window:
             raise DoesNotFitError(
                 f"the engine's window is too small: {needed:,} tokens planned, {engine.window:,} served",
@@ -53,7 +61,7 @@ class Asked:
                 if isinstance(event, Finished):
                     self._end(event, planned)
                     return
-                if isinstance(event, TextDelta) and self.first_token_s is None:
+                if isinstance(event, ReasoningDelta | TextDelta) and self.first_token_s is None:
                     self.first_token_s = time.monotonic() - self._begun
                 yield event
 

@@ -10,6 +10,7 @@ from lctx.core.answering.coverage import coverage_of
 from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.markers import MarkerFilter
 from lctx.core.answering.plan_answer import Planned
+from lctx.core.answering.thinking import with_reasoning
 from lctx.core.engine.events import FinishReason, TextDelta
 from lctx.core.engine.protocol import Engine, Sampling
 from lctx.core.errors import EngineError
@@ -26,6 +27,7 @@ def answer_with_citations(inputs: Inputs, planned: Planned, engine: Engine) -> I
     """
     asked, markers = Asked(), MarkerFilter()
     sampling = Sampling(planned.plan.budget.answer, seed=inputs.settings.seed)
+    sampling = with_reasoning(sampling, planned, engine.window)
     text = ""
     for event in asked.stream(engine, planned, sampling):
         if not isinstance(event, TextDelta):

@@ -16,6 +16,7 @@ from lctx.core.answering.inputs import Inputs
 from lctx.core.answering.plan_answer import Planned
 from lctx.core.answering.pool import sentences_read
 from lctx.core.answering.select import announces
+from lctx.core.answering.thinking import with_reasoning
 from lctx.core.chunking.fields import label_and_value
 from lctx.core.citing.attribute import Evidence, find_evidence
 from lctx.core.citing.citation import Attribution, Citation, Support
@@ -43,7 +44,8 @@ def answer_lookup(inputs: Inputs, planned: Planned, engine: Engine) -> Iterator[
     """
     asked = Asked()
     text = ""
-    for event in asked.stream(engine, planned, _sampling(inputs, planned)):
+    sampling = with_reasoning(_sampling(inputs, planned), planned, engine.window)
+    for event in asked.stream(engine, planned, sampling):
         if isinstance(event, TextDelta):
             text += event.text
         else:

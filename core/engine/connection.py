@@ -1,10 +1,12 @@
-"""One HTTP connection to an engine, on TCP or a Unix socket; no proxy, no redirect, no retry."""
+"""One HTTP connection to an engine, on TCP or a Unix socket; no proxy, no redirect."""
 
 import json
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from select import select
 from typing import Any
 
 from lctx.core.engine.address import Address
@@ -79,6 +81,8 @@ class Connection:
         self._api_key = api_key
         self._stall_s = stall_s
         self._response: HTTPResponse | None = None
+        self._socket: socket.socket | None = None
+        self.retry_after_s: float | None = None
         if address.tls:
             self._http: HTTPConnection = HTTPSConnection(
                 address.host, address.port, timeout=CONNECT_TIMEOUT_S
@@ -111,6 +115,29 @@ class Connection:
         except (OSError, HTTPException) as error:
             raise self.broken(error) from error
         return self._response
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a status line has come."""
+        return self._response is not None
+
+    def arrives(self, within_s: float) -> bool:
+        """Whether more of the body, or its end, is there before `within_s` seconds have passed.
+
+        On https this is always so: what is still enciphered cannot be looked at.
+        """
+        if self._response is None or self._socket is None or self._address.tls:
+            return True
+        try:
+            self._socket.settimeout(0)
+            try:
+                if self._response.fp.peek(1):  # as the bytes lie: `HTTPResponse.peek` would eat half a line
+                    return True
+            finally:
+                self._socket.settimeout(self._stall_s)
+            return bool(select([self._socket], [], [], within_s)[0])
+        except (OSError, HTTPException, ValueError):
+            return True  # reading tells what is wrong
 
     def read(self) -> bytes:
         """What has arrived of the body, at least one byte; nothing at its end."""
@@ -150,10 +177,12 @@ class Connection:
                 f"{self._address.text}: no connection: {_why(error)}",
                 "check the address, and that the engine runs",
             ) from error
-        self._http.sock.settimeout(self._stall_s)
+        self._socket = self._http.sock
+        self._socket.settimeout(self._stall_s)
 
     def _refused(self, response: HTTPResponse) -> EngineError | EngineLoadingError:
         where, status = self._address.text, response.status
+        self.retry_after_s = _seconds(response.headers.get("Retry-After"))
         told = error_message(response.read(_ERROR_BODY_BYTES)) or response.reason or "no reason given"
         if status in {_UNAUTHORIZED, _FORBIDDEN}:
             return EngineRefusedError(
@@ -203,12 +232,49 @@ def fetch_json(
     Raises:
         EngineError: See `Connection.send`; or the answer is not JSON.
     """
-    connection = Connection(address, api_key, stall_s)
+    answer = _fetched(address, method, path, body, api_key=api_key, stall_s=stall_s)
+    return parse_json(answer)
+
+
+def fetch_text(address: Address, path: str, *, api_key: str | None = None, stall_s: float = 1.0) -> str:
+    """The page that the engine has at `path`.
+
+    Raises:
+        EngineError: See `Connection.send`.
+    """
+    return _fetched(address, "GET", path, None, api_key=api_key, stall_s=stall_s).decode("utf-8", "replace")
+
+
+def _fetched(
+    address: Address, method: str, path: str, body: Any, *, api_key: str | None, stall_s: float
+) -> bytes:
+    """The whole body. A GET is sent again, once, where the connection was reset without an answer."""
+    attempts = 2 if method == "GET" else 1
+    while True:
+        attempts -= 1
+        connection = Connection(address, api_key, stall_s)
+        try:
+            connection.send(method, path, body)
+            return b"".join(iter(connection.read, b""))
+        except EngineCrashedError as error:
+            if not attempts or connection.is_answered or not isinstance(error.__cause__, ConnectionError):
+                raise
+        finally:
+            connection.close()
+
+
+def _seconds(told: str | None) -> float | None:
+    """What a Retry-After header says: seconds, or a date."""
+    if told is None:
+        return None
+    if told.strip().isdecimal():
+        return float(told)
+    from email.utils import parsedate_to_datetime
+
     try:
-        connection.send(method, path, body)
-        return parse_json(b"".join(iter(connection.read, b"")))
-    finally:
-        connection.close()
+        return max(parsedate_to_datetime(told).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _why(error: Exception) -> str:

@@ -35,6 +35,13 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of what the model says to itself before it answers: never part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """The engine's own count of one request, in tokens.
 
@@ -61,4 +68,4 @@ class Finished:
     usage: Usage
 
 
-EngineEvent = PrefillProgress | TextDelta | Finished
+EngineEvent = PrefillProgress | ReasoningDelta | TextDelta | Finished

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from lctx.core.engine.events import EngineEvent
+from lctx.core.engine.structured import StructuredOutput
+from lctx.core.models.reasoning import ReasoningMarkers
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,26 @@ class Sampling:
         temperature: 0 is greedy.
         seed: Same seed, same prompt, same engine: same answer.
         stop: The text ends before the first of these.
-        json_schema: The answer is held to this JSON Schema, where given.
+        structured: The form that the answer is held to, where given.
+        reasoning: How the model marks its reasoning; None takes for it what the engine calls so, or what
+            <think> encloses at the very beginning.
+        reasoning_open: The prompt's template left the model inside its reasoning.
+        reasoning_tokens: Tokens of reasoning beside those of the answer; None leaves both to `max_tokens`.
     """
 
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    json_schema: dict[str, Any] | None = None
+    structured: StructuredOutput | None = None
+    reasoning: ReasoningMarkers | None = None
+    reasoning_open: bool = False
+    reasoning_tokens: int | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of reasoning and answer together."""
+        return self.max_tokens + (self.reasoning_tokens or 0)
 
 
 Prompt = Sequence[int] | Sequence[Message]

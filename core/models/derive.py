@@ -15,6 +15,7 @@ from lctx.core.models.gguf import GgufHeader, read_header
 from lctx.core.models.layers_config import whole
 from lctx.core.models.parameters import count_parameters
 from lctx.core.models.profile import Capability, ModelProfile, PromptStyle
+from lctx.core.models.reasoning import reasoning_of
 from lctx.core.models.rope import rope_from_config, rope_from_gguf
 from lctx.core.models.shape import shape_from_config
 from lctx.core.models.shape_gguf import shape_from_gguf
@@ -101,6 +102,7 @@ def gguf_profile(path: Path) -> ModelProfile:
         capabilities=_capabilities(header.architecture, header.num_parameters, is_chat),
         add_bos=_gguf_adds_bos(header),
         rope=rope,
+        reasoning=reasoning_of(header.text("tokenizer.chat_template")) if is_chat else None,
         aliases=(name,),
         **_gguf_sizes(path, header),
     )
@@ -156,6 +158,7 @@ def directory_profile(path: Path) -> ModelProfile:
         capabilities=_capabilities(family, count.total if count else 0, is_chat),
         add_bos=_directory_adds_bos(model),
         rope=rope,
+        reasoning=reasoning_of(model.chat_template) if is_chat else None,
         aliases=(told,) if (told := str(config.get("_name_or_path") or "")) else (),
         **_config_sizes(config, stored_weight_bytes(path)),
     )

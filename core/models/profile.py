@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lctx.core.models.compute import ComputeShape
 from lctx.core.models.layers import LayerGroup, LayerKind
+from lctx.core.models.reasoning import ReasoningMarkers
 from lctx.core.models.rope import RopeConfig
 from lctx.core.models.widths import ActivationWidths
 
@@ -86,6 +87,7 @@ class ModelProfile:
         quantization: What the weights are kept as, as vLLM and GGUF name it, or None.
         source: Where its numbers were read: "its own files", or a card's source.
         aliases: Other names of the same weights, under which somebody may have measured them.
+        reasoning: How it marks what it says to itself before it answers; None where it does not.
         fingerprint: Of its weights and the rope that they are served with; None where that is not known.
     """
 
@@ -110,3 +112,4 @@ class ModelProfile:
     source: str = "its own files"
     aliases: tuple[str, ...] = ()
     fingerprint: str | None = None
+    reasoning: ReasoningMarkers | None = None
