@@ -24,6 +24,7 @@ def plan_report(plan: ContextPlan, reading: Reading, fit: Fit | None) -> list[Pi
         _bar(plan),
         *_device_lines(fit),
         _strategies(plan),
+        *dict.fromkeys(f"times: {one.cost.basis}" for one in plan.estimates if one.cost),
         *(f"{one.strategy}: {one.why}" for one in plan.estimates),
         _sources(plan, source_rows(plan, reading)),
         *_other_windows(plan),

@@ -319,3 +319,82 @@ def test_a_second_question_reads_only_itself(warm):
     again = json.loads(run_lctx(warm, "ask", SAMPLE, QUESTION, "--format", "json").stdout)
     assert again["usage"]["cached_tokens"] >= 0.9 * record["usage"]["prompt_tokens"]
     assert again["answer"] == record["answer"]
+
+
+def plan_of(home, question=QUESTION) -> dict:
+    return json.loads(run_lctx(home, "plan", SAMPLE, question, "--format", "json").stdout)
+
+
+def predicted(record) -> dict:
+    """What the plan says of the strategy that it chose."""
+    return next(row for row in record["plan"]["estimates"] if row["strategy"] == record["plan"]["strategy"])
+
+
+def test_an_answer_teaches_the_next_plan(cold):
+    """This test ensures that a plan goes by what was measured once a question was asked, and not before."""
+    before = plan_of(cold)
+    assert "measured on this machine" not in json.dumps(before)
+    kept = run_lctx(cold, "ask", SAMPLE, QUESTION, "--no-cache", "--keep-alive", "0")
+    assert kept.returncode == 0, kept.stderr.decode()
+    assert not (cold / "state/calibration.json").exists()
+    asked = json.loads(
+        run_lctx(cold, "ask", SAMPLE, QUESTION, "--format", "json", "--keep-alive", "0").stdout
+    )
+    rows = json.loads((cold / "state/calibration.json").read_text("utf-8"))["rows"]
+    assert [(row["engine"], row["model"]) for row in rows] == [("llama", "gemma-3-270m")]
+    assert "President" not in json.dumps(rows)
+    after = plan_of(cold)
+    assert "reading measured on this machine in 1 run" in json.dumps(after)
+    measured_s = asked["timings"]["first_token_s"]
+    assert predicted(after)["prefill_s"] == pytest.approx(measured_s, rel=0.15, abs=0.01)
+
+
+def test_a_stretched_window_is_served_with_its_rope(tmp_path, smollm2_gguf):
+    """This test ensures that a window of twice the model's own starts yarn x2, and that it can be seen."""
+    (tmp_path / "notes.md").write_text(
+        "The pump stands in room 7. Its warranty ends on 3 May 2031.\n", "utf-8"
+    )
+    asked = ["ask", "notes.md", "When does the warranty of the pump end?", "--model", smollm2_gguf]
+    asked += ["--window", "16384", "--strategy", "full", "--format", "json"]
+    try:
+        done = run_lctx(tmp_path / "home", *asked, cwd=tmp_path)
+        record = json.loads(done.stdout)
+        assert done.returncode == 0, done.stderr.decode()
+        assert (record["plan"]["window"], record["plan"]["strategy"]) == (16_384, "full")
+        (server,) = servers(tmp_path / "home")
+        assert server["window"] == 16_384
+        assert server["rope"].startswith("yarn x2")
+    finally:
+        run_lctx(tmp_path / "home", "stop")
+
+
+def test_a_window_beyond_memory_starts_nothing(tmp_path, smollm2_gguf):
+    """This test ensures that what cannot be held is 3 with a window that can, before any engine is started."""
+    (tmp_path / "limit").mkdir()
+    (tmp_path / "limit/sitecustomize.py").write_text(
+        "import lctx.cli.processor as processor\n"
+        "told = processor.usable_memory\n"
+        "processor.usable_memory = lambda root=None: processor.Memory(2 << 30, 2 << 30)\n",
+        "utf-8",
+    )
+    (tmp_path / "notes.md").write_text("The pump stands in room 7.\n", "utf-8")
+    asked = ["ask", "notes.md", "Where does the pump stand?", "--model", smollm2_gguf, "--strategy", "full"]
+    for window, code in (("65536", 3), ("16384", 0)):
+        done = run_lctx(
+            tmp_path / "home", *asked, "--window", window, "--keep-alive", "0",
+            cwd=tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path / "limit"), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        )  # fmt: skip
+        told = done.stderr.decode()
+        assert done.returncode == code, told
+        if code:
+            assert "for the KV cache" in told
+            assert "largest window" in told
+            assert servers(tmp_path / "home") == []
+            assert not list((tmp_path / "home/run").glob("*.log"))
+
+
+def test_a_model_that_is_known_by_its_card_is_planned_for_only(tmp_path):
+    """This test ensures that asking a model whose weights are not here is 2 and names what takes it."""
+    done = run_lctx(tmp_path, "ask", SAMPLE, QUESTION, "--model", "Qwen3-8B")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "lctx plan takes it" in done.stderr.decode()

@@ -5,6 +5,7 @@ is always there; what does not apply is null. Fields are added, never renamed, u
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -284,7 +285,7 @@ def usage_part(usage: Usage | None) -> UsagePart | None:
 
 def encode(record: object, *, indent: int = 0) -> bytes:
     """`record` as UTF-8 JSON, one line unless `indent` says otherwise; no newline at the end."""
-    line = msgspec.json.encode(record)
+    line = msgspec.json.encode(record, enc_hook=_plain)
     return msgspec.json.format(line, indent=indent) if indent else line
 
 
@@ -293,6 +294,12 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(AnswerRecord)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "An answer of lctx"}
     return head | schema
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Path):
+        return utf8(str(value))
+    raise TypeError(f"a {type(value).__name__} in a record")
 
 
 def _utf8(text: str | None) -> str | None:

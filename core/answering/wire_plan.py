@@ -21,7 +21,10 @@ class BudgetPart(msgspec.Struct, frozen=True):
 
 
 class EstimatePart(msgspec.Struct, frozen=True):
-    """What one strategy would cost; `coverage` is the share of the evidence that it is expected to read."""
+    """What one strategy would cost; `coverage` is the share of the evidence that it is expected to read.
+
+    `basis` says where the rates behind the seconds come from.
+    """
 
     strategy: str
     fits: bool
@@ -34,6 +37,7 @@ class EstimatePart(msgspec.Struct, frozen=True):
     decode_s: float | None = None
     watt_hours: float | None = None
     price: float | None = None
+    basis: str | None = None
 
 
 class RopePart(msgspec.Struct, frozen=True):
@@ -104,6 +108,7 @@ def _estimate_part(one: StrategyEstimate) -> EstimatePart:
         decode_s=_rounded(cost.decode_s) if cost else None,
         watt_hours=_rounded(cost.watt_hours) if cost else None,
         price=_rounded(cost.price, 6) if cost else None,
+        basis=utf8(cost.basis) if cost else None,
     )
 
 
