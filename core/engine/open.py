@@ -12,7 +12,9 @@ from lctx.core.errors import EngineLoadingError, EngineRefusedError, UsageError
 if TYPE_CHECKING:
     from lctx.core.engine.address import Address
     from lctx.core.engine.dialects import Dialect
-    from lctx.core.engine.llama import LlamaStart
+    from lctx.core.engine.managed import ManagedStart
+    from lctx.core.engine.state import ServerState
+    from lctx.core.planning.launch import VllmLaunch
     from lctx.core.planning.rope import RopeChoice
 
 _POLL_S = 0.5
@@ -27,14 +29,17 @@ class EngineSettings:
     Attributes:
         kind: "llama", "vllm" or "endpoint".
         model: The GGUF file, for llama.
-        model_name: The model as the user calls it; for vllm and endpoints, as the server calls it.
-        address: Where a vLLM or an endpoint listens.
-        api_key: For a vLLM or an endpoint that asks for one.
+        model_name: The model as the user calls it; behind an address, as the server calls it.
+        address: Where a vLLM or an endpoint listens; a vLLM without one is started from `launch`.
+        api_key: For an address that asks for one; for a vLLM that is started, what it is to ask for.
         window: Tokens of prompt and answer that will be needed.
         keep_alive_s: How long a server that lctx starts stays when idle. None: forever; 0: it ends after use.
         wait_s: How long to wait for a server that is loading.
         offline: Refuse every address that is not on this machine.
         rope: The rope that llama is started with; None as its file has it. It bounds the window.
+        launch: What vllm is started with, where it has no address.
+        vllm_python: The interpreter that has vLLM; None for `LCTX_VLLM_PYTHON`, then lctx's own.
+        listen: The host and the port of a vLLM that is started; None for a socket of this user's.
     """
 
     kind: str
@@ -47,12 +52,15 @@ class EngineSettings:
     wait_s: float = 600.0
     offline: bool = False
     rope: "RopeChoice | None" = None
+    launch: "VllmLaunch | None" = None
+    vllm_python: Path | None = None
+    listen: tuple[str, int] | None = None
 
 
 class PendingEngine:
     """An engine on its way."""
 
-    def __init__(self, settings: EngineSettings, start: "LlamaStart | None") -> None:
+    def __init__(self, settings: EngineSettings, start: "ManagedStart | None") -> None:
         """Hold what was started; `start` is None for an engine that runs elsewhere."""
         self._settings = settings
         self._start = start
@@ -62,6 +70,11 @@ class PendingEngine:
         """Whether a running server was found, so that no start has to be waited for."""
         return self._start is None or self._start.warm
 
+    @property
+    def server(self) -> "ServerState | None":
+        """What a managed server says of itself once it is ready: its address, its key, its KV tokens."""
+        return self._start.state if self._start is not None else None
+
     def ready(self) -> Engine:
         """The engine, once it takes requests.
 
@@ -70,7 +83,7 @@ class PendingEngine:
             EngineMissingError: Its package is not installed.
             ModelFileError: Its model is missing or damaged.
             EngineCrashedError: It ended while loading, or does not reach the window with its rope.
-            DoesNotFitError: It cannot scale its rope in the way that was chosen.
+            DoesNotFitError: Its memory is too small, or it cannot scale its rope in the way that was chosen.
             EngineRefusedError: Nobody listens at its address, or its key is another.
             UsageError: The server has several models and none was named.
         """
@@ -112,6 +125,19 @@ def start_engine(
             rope=settings.rope,
         )
         return PendingEngine(settings, start)
+    if settings.kind == "vllm" and settings.address is None and settings.launch is not None:
+        from lctx.core.engine.vllm import VllmStart
+
+        server = VllmStart(
+            settings.launch,
+            runtime,
+            keep_alive_s=settings.keep_alive_s,
+            on_status=on_status or (lambda _: None),
+            python=settings.vllm_python,
+            listen=settings.listen,
+            api_key=settings.api_key,
+        )
+        return PendingEngine(settings, server)
     if settings.kind not in {"vllm", "endpoint"}:
         raise UsageError(f"{settings.kind}: no such engine", "lctx knows llama, vllm and endpoint")
     _checked_address(settings)
@@ -154,6 +180,7 @@ def _attach(settings: EngineSettings) -> Engine:
         window=window if isinstance(window, int) and window > 0 else settings.window,
         label=_label(settings, address, dialect),
         api_key=settings.api_key,
+        wait_s=settings.wait_s,
     )
 
 

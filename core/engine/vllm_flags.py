@@ -86,26 +86,33 @@ def vllm_arguments(launch: VllmLaunch, listen: Path | tuple[str, int]) -> list[s
     return ["-m", MODULE, *told, *(f"--{name}" for name in switches)]
 
 
-def vllm_environment(launch: VllmLaunch, api_key: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of vLLM's processes; the key is in here, because command lines can be read by all.
-
-    Args:
-        launch: What the server is started with.
-        api_key: What requests must carry.
-        inherited: The environment that the server would have.
-    """
-    found = {
-        name: value
-        for name, value in inherited.items()
-        if name not in _KEPT_OUT and not name.startswith(_PREFIXES_KEPT_OUT)
-    }
-    found |= _QUIET | {"VLLM_API_KEY": api_key}
+def vllm_settings(launch: VllmLaunch) -> dict[str, str]:
+    """What is set in the environment of vLLM's processes. Nothing in it is secret."""
+    found = dict(_QUIET)
     if launch.batch_invariant:
         found["VLLM_BATCH_INVARIANT"] = "1"
     if launch.is_on_cpu:
         # vLLM's own choice leaves a core out and pins the others: of two cores it would use one.
         found |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(usable_cores())}
     return found
+
+
+def vllm_environment(
+    settings: Mapping[str, str], api_key: str, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of vLLM's processes; the key is in here, because command lines can be read by all.
+
+    Args:
+        settings: What `vllm_settings` gave.
+        api_key: What requests must carry.
+        inherited: The environment of the server's process.
+    """
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name not in _KEPT_OUT and not name.startswith(_PREFIXES_KEPT_OUT)
+    }
+    return kept | dict(settings) | {"VLLM_API_KEY": api_key}
 
 
 def probe_environment(inherited: Mapping[str, str]) -> dict[str, str]:
