@@ -1,6 +1,7 @@
 """What an answer taught of this machine: how fast it read and wrote, kept for the next plan."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lctx.core.answering.answer import AnswerReady
 from lctx.core.models.profile import ModelProfile
@@ -10,7 +11,9 @@ from lctx.core.planning.calibration import (
     Observation,
     record,
 )
-from lctx.core.planning.devices import Device
+
+if TYPE_CHECKING:
+    from lctx.core.planning.devices import Device
 
 
 def calibration_name(profile: ModelProfile) -> str:
@@ -40,7 +43,7 @@ def learn_from(ready: AnswerReady, profile: ModelProfile, engine: str, state: Pa
     return observation is not None and record(observation, state)
 
 
-def serving_device(engine: str) -> Device | None:
+def serving_device(engine: str) -> "Device | None":
     """What the engine computes with; None where several GPUs are there, of which it may use any number."""
     if engine == "llama":
         from lctx.cli.processor import processor
@@ -53,7 +56,7 @@ def serving_device(engine: str) -> Device | None:
 
 
 def observation_of(
-    ready: AnswerReady, profile: ModelProfile, engine: str, device: Device
+    ready: AnswerReady, profile: ModelProfile, engine: str, device: "Device"
 ) -> Observation | None:
     """What a request took, in numbers alone, or None where it or the model's sizes are not known.
 

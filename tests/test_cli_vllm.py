@@ -42,3 +42,18 @@ def test_a_plan_needs_no_answer(tmp_path, vllm_server):
     record = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr.decode()
     assert (record["plan"]["window"], record["counts"]) == (4096, "exact")
+
+
+def test_a_second_question_hits_the_salted_cache_and_teaches(tmp_path, vllm_server):
+    """This test ensures that the salt parts ropes and not questions, and that a run is kept for the next plan."""
+    arguments = ["ask", SAMPLE, QUESTION, "--engine", "vllm", "--endpoint", vllm_server.address]
+    arguments += ["--format", "json", "--max-tokens", "48"]
+    cached = []
+    for _ in range(2):
+        done = run_lctx(tmp_path, *arguments, LCTX_API_KEY=vllm_server.api_key)
+        assert done.returncode == 0, done.stderr.decode()
+        usage = json.loads(done.stdout)["usage"]
+        cached.append(usage["cached_tokens"])
+    assert cached[1] >= 0.8 * usage["prompt_tokens"]
+    rows = json.loads((tmp_path / "state/calibration.json").read_text("utf-8"))["rows"]
+    assert {(row["engine"], row["model"]) for row in rows} == {("vllm", vllm_server.model_dir.name)}
