@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -167,6 +168,12 @@ def record_of_plan(planning: Planning, code: ExitCode, total_s: float) -> PlanRe
         exit_code=int(code),
         commands=[utf8(command) for command in planning.commands],
     )
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a `PlanRecord`."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A plan of lctx"}
+    return head | msgspec.json.schema(PlanRecord)
 
 
 def fit_part(fit: Fit) -> FitPart:

@@ -1,7 +1,7 @@
 """Writes the pages of the reference that the code itself can tell.
 
     python docs/generate.py            all of them
-    python docs/generate.py errors     one: errors, commands or schema
+    python docs/generate.py errors     one: errors, commands, schema or plan-schema
 
 `tests/test_docs.py` fails when a committed page is no longer what this writes.
 """
@@ -100,10 +100,18 @@ def schema_page() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def plan_schema_page() -> str:
+    """The JSON Schema of a plan."""
+    from lctx.cli.plan_record import plan_schema
+
+    return json.dumps(plan_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES: dict[str, tuple[str, Callable[[], str]]] = {
     "errors": ("errors.md", errors_page),
     "commands": ("commands.md", commands_page),
     "schema": ("answer.schema.json", schema_page),
+    "plan-schema": ("plan.schema.json", plan_schema_page),
 }
 
 

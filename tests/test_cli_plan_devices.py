@@ -3,9 +3,12 @@
 import json
 import shlex
 
+import jsonschema
 import pytest
-from cli_answers import CONTRACT, SAMPLE, run_lctx
+from cli_answers import CONTRACT, ROOT, SAMPLE, run_lctx
 from rope_configs import GEMMA3_4B, SMOLLM2
+
+from lctx.cli.plan_record import plan_schema
 
 NOTES = "The pump stands in room 7. It is blue.\n\n" * 40
 LONG = "".join(f"The harbour was widened in {1800 + number} by master {number}.\n\n" for number in range(900))
@@ -228,3 +231,18 @@ def test_the_smallest_and_the_many(plan, planned, folder):
     assert [row["path"] for row in record["sources"]] == [f"tiny/n{number:04}.txt" for number in range(1000)]
     assert sum(row["tokens"] for row in record["sources"]) == record["total_tokens"]
     assert plan("tiny", *QWEN, "--raw").stdout.decode() == f"{record['total_tokens']}\n"
+
+
+def test_every_plan_is_valid(planned):
+    """This test ensures that plans, made, refused and impossible, are what the committed JSON Schema says."""
+    page = ROOT / "docs/reference/plan.schema.json"
+    schema = json.loads(page.read_text("utf-8"))
+    assert schema == plan_schema(), "python docs/generate.py plan-schema mends it"
+    for arguments, code in (
+        (("a.pdf", "b.docx", "Which value?", *QWEN, "--price-per-hour", "2"), 0),
+        (("a.pdf", "Which value?", *QWEN, "--window", "131072"), 0),
+        (("a.pdf", "Which value?", *LARGE, "rtx4090"), 3),
+        (("a.pdf", "gone.pdf", "Which value?", *QWEN), 5),
+        (("gone.pdf", *QWEN), 2),
+    ):
+        jsonschema.validate(planned(*arguments, code=code), schema)
