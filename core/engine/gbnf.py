@@ -11,7 +11,7 @@ _MOST_REPEATS = 2000
 _DEEPEST = 100
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": r" \t\n\r\x0B\x0C"}
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
-_BOUNDS = re.compile(r"\{(\d+)(,?)(\d*)\}")
+_BOUNDS = re.compile(r"\{(?=[\d,])(\d*)(,?)(\d*)\}")
 _HEX_DIGITS = {"x": 2, "u": 4}
 
 
@@ -168,6 +168,7 @@ class _Translation:
         elif bounds := _BOUNDS.match(self._pattern, self._at):
             self._at = bounds.end()
             least, comma, most = bounds.groups()
+            least = least or "0"
             if max(int(least), int(most or 0)) > _MOST_REPEATS:
                 raise self._refused(f"it repeats something more than {_MOST_REPEATS:,} times")
             found = f"{{{least}{comma}{most}}}"

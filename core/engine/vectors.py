@@ -76,10 +76,14 @@ def _in_order(answer: Any, key: str, count: int) -> list[dict[str, Any]]:
     items = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise EngineRefusedError(f"the engine's answer has no {key}")
-    by_index = {item.get("index", number): item for number, item in enumerate(items)}
+    by_index = {_index(item.get("index", number)): item for number, item in enumerate(items)}
     if len(items) != count or set(by_index) != set(range(count)):
         raise EngineRefusedError(f"the engine answered for {len(items)} of {count} texts")
     return [by_index[number] for number in range(count)]
+
+
+def _index(value: Any) -> int:
+    return value if isinstance(value, int) else -1
 
 
 def _vector(value: Any) -> list[float]:
