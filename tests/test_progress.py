@@ -200,7 +200,7 @@ def test_vllm_tells_how_far_it_has_read(vllm_server, tmp_path):
     settings = EngineSettings("vllm", address=vllm_server.address, api_key=vllm_server.api_key)
     engine = start_engine(settings, tmp_path).ready()
     draw = random.Random(time.time_ns())  # a prompt that no cache holds
-    prompts = [[draw.randrange(100, 40_000) for _ in range(3500)] for _ in range(3)]
+    prompts = [[draw.randrange(100, 40_000) for _ in range(length)] for length in (3500, 900, 900)]
     events = list(engine.generate(prompts[0], Sampling(2)))
     told = [event for event in events if isinstance(event, PrefillProgress)]
     assert told
