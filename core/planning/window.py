@@ -38,8 +38,9 @@ class Window:
 def choose_window(profile: ModelProfile, *, asked: int | None = None, needed: int | None = None) -> Window:
     """The window for a plan.
 
-    A length that the user names counts as it is. Where everything is to be read the window is the native
-    one, or longer by the smallest factor that covers what is needed. Otherwise it is the effective one.
+    A length that the user names counts as it is. Where everything is to be read the window is as long as that
+    needs, at least the effective one, beyond the native one by the smallest factor. Otherwise it is the
+    effective one.
 
     Args:
         profile: The model's.
@@ -53,9 +54,13 @@ def choose_window(profile: ModelProfile, *, asked: int | None = None, needed: in
         return _reaching(profile, asked, "as asked for")
     if needed is None:
         return _reaching(profile, profile.effective_window, profile.effective_source)
+    rounded = -(-needed // WINDOW_STEP) * WINDOW_STEP
     if needed <= profile.native_window:
-        return _reaching(profile, profile.native_window, "the model's own")
-    return _reaching(profile, -(-needed // WINDOW_STEP) * WINDOW_STEP, "as everything needs")
+        # No longer than needed: memory is planned for the whole window, and an engine is started with it.
+        tokens = min(max(profile.effective_window, rounded), profile.native_window)
+        is_effective = tokens == profile.effective_window
+        return _reaching(profile, tokens, profile.effective_source if is_effective else "as everything needs")
+    return _reaching(profile, rounded, "as everything needs")
 
 
 def _reaching(profile: ModelProfile, tokens: int, why: str) -> Window:
