@@ -21,6 +21,9 @@ _PREFIX = re.compile(
 )
 """Which process said it, how grave, when and where in the source: not for the user."""
 
+_REMARK = re.compile(r"^(?:\([\w-]+(?: pid=\d+)?\) ?)?(?:DEBUG|INFO|WARNING) [\d-]+ ")
+"""vLLM remarks on limits and fallbacks at each start: no cause of its end."""
+
 _EXCEPTION = re.compile(
     r"^(?:[A-Za-z_][\w.]*\.)?(?P<kind>[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit)): (?P<why>.+)"
 )
@@ -141,7 +144,7 @@ _KINDS = (
     ),
     _kind(
         r"User-specified max_model_len \((\d+)\) is greater than the derived max_model_len \([^=]*=(\d+)",
-        UsageError,
+        EngineRefusedError,
         lambda match: (
             f"it refuses the rope of the plan: {int(match.group(1)):,} tokens, it reads {match.group(2)}"
         ),
@@ -215,7 +218,7 @@ def explain_failure(name: str, log: str, status: int | None) -> LctxError:
         log: What vLLM said, or the end of it.
         status: Its exit status, negative for a signal; None where it still runs.
     """
-    lines = [_PREFIX.sub("", line.strip()).strip() for line in log.splitlines()]
+    lines = [_PREFIX.sub("", line.strip()).strip() for line in log.splitlines() if not _REMARK.match(line)]
     for kind in _KINDS:
         for line in lines:
             if match := kind.pattern.search(line):

@@ -123,8 +123,12 @@ class VllmLaunch:
     @property
     def traits(self) -> str:
         """What another server must have in common with this one, besides the rope, to stand in for it."""
-        parts = (self.dtype, self.kv_cache_dtype, self.quantization or "as stored", self.load_format)
-        return " ".join((*parts, "batch-invariant") if self.batch_invariant else parts)
+        kept = "as the model" if self.kv_cache_dtype == "auto" else self.kv_cache_dtype
+        parts = [self.dtype, f"KV cache {kept}"]
+        parts += [self.quantization] if self.quantization else []
+        parts += [f"{self.load_format} weights"] if self.load_format != "auto" else []
+        parts += ["batch-invariant"] if self.batch_invariant else []
+        return ", ".join(parts)
 
 
 def launch_of(
