@@ -1,6 +1,7 @@
 """One contract, held to each engine for real: llama.cpp with two models, and vLLM."""
 
 import json
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lctx.core.engine.events import Finished, FinishReason, PrefillProgress, TextDelta
+from lctx.core.engine.events import Finished, FinishReason, PrefillProgress, ReasoningDelta, TextDelta
 from lctx.core.engine.open import EngineSettings, start_engine
 from lctx.core.engine.protocol import Engine, Message, Sampling
 from lctx.core.engine.servers import list_servers, stop_servers
 from lctx.core.engine.structured import StructuredOutput
 from lctx.core.errors import EngineRefusedError
+from lctx.core.models.reasoning import THINK
 
 PASSAGE = "The harbour of Vell was built in 1807 by Anna Brandt, who also drew the plans of its lighthouse. "
 WINDOW = 2048
@@ -140,6 +142,27 @@ def test_an_answer_can_be_held_to_a_schema(engine):
     text, _ = run(engine, engine.tokenize(PASSAGE), 60, structured=StructuredOutput({"const": wanted}))
     assert json.loads(text) == wanted
     assert last.reason is FinishReason.STOP
+
+
+def test_reasoning_is_told_apart(engine):
+    """This test ensures that a real stream is split wherever its tokens end, and that its budget is asked for."""
+    pattern = "<think>[a-z ]{8,16}</think>[A-Z][a-z]{3,9}"
+    sampling = Sampling(
+        40,
+        temperature=1.0,
+        seed=7,
+        structured=StructuredOutput(regex=pattern),
+        reasoning=THINK,
+        reasoning_tokens=30,
+    )
+    events = list(engine.generate(engine.tokenize(PASSAGE), sampling))
+    thought, text = (
+        "".join(event.text for event in events if isinstance(event, kind))
+        for kind in (ReasoningDelta, TextDelta)
+    )
+    assert re.fullmatch("[a-z ]{8,16}", thought)
+    assert re.fullmatch("[A-Z][a-z]{3,9}", text)
+    assert isinstance(events[-1], Finished)
 
 
 def test_messages_are_answered(engine):

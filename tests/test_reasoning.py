@@ -23,6 +23,13 @@ QWEN3 = (
 )
 DEEPSEEK_R1 = "{% if '</think>' in content %}…{% endif %}{% if add_generation_prompt %}{{'<｜Assistant｜><think>\\n'}}{% endif %}"
 GPT_OSS = "{{- '<|start|>assistant<|channel|>final<|message|>' + message.content + '<|end|>' }}{{- '<|start|>assistant' }}"
+COHERE = ReasoningMarkers(
+    "<|START_THINKING|>",
+    "<|END_THINKING|>",
+    are_control=True,
+    answer_start="<|START_RESPONSE|>",
+    answer_ends=("<|END_RESPONSE|>",),
+)
 LLAMA = "{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}"
 
 
@@ -50,6 +57,7 @@ def split(text, *args, places=(), **options):
         (DEEPSEEK_R1, THINK),
         (GPT_OSS, HARMONY),
         ("[SYSTEM_PROMPT]…[THINK]…[/THINK]", ReasoningMarkers("[THINK]", "[/THINK]", are_control=True)),
+        ("<|START_THINKING|>{{ x }}<|END_THINKING|><|START_RESPONSE|>", COHERE),
         (LLAMA, None),
         ("{# no </think> here #}" + LLAMA, None),
         ("", None),
@@ -114,7 +122,18 @@ def test_every_single_character_may_come_alone():
     assert split(shorn, HARMONY, places=range(len(shorn))) == SPLIT_CHANNELS
 
 
-@pytest.mark.parametrize("markers", [None, THINK, HARMONY])
+def test_an_answer_may_have_markers_of_its_own():
+    """This test ensures that they are none of its text, with a reasoning before it and without."""
+    answered = "<|START_RESPONSE|>It says <|END_RESPONSE|> here.<|END_RESPONSE|>"
+    wanted = "It says <|END_RESPONSE|> here."
+    thought = "<|START_THINKING|>hm<|END_THINKING|>\n"
+    for places in ((), range(200)):
+        assert split(answered, COHERE, places=places) == ("", wanted)
+        assert split(thought + answered, COHERE, places=places) == ("hm", wanted)
+        assert split(f"{thought}plain", COHERE, places=places) == ("hm", "plain")
+
+
+@pytest.mark.parametrize("markers", [None, THINK, HARMONY, COHERE])
 @given(
     text=st.text("<|>/think channelstart\n", max_size=60), places=st.lists(st.integers(0, 100), max_size=9)
 )
@@ -216,10 +235,19 @@ def test_reasoning_alone_is_no_answer(reply, told):
     assert caught.value.hint
 
 
-def test_a_vllm_that_keeps_no_budget_is_asked_without():
-    """This test ensures that a server without a reasoning parser answers all the same, and is not asked twice."""
-    told = "thinking_token_budget is set but reasoning_config is not configured"
-    with ScriptedServer({COMPLETIONS: [refusal(400, {"error": {"message": told}}), answer("a")]}) as server:
+BUDGET_REFUSED = "thinking_token_budget is set but reasoning_config is not configured"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal(400, {"error": {"message": BUDGET_REFUSED}}),
+        Reply((event({"error": {"message": BUDGET_REFUSED, "code": 400}}), DONE)),
+    ],
+)
+def test_a_vllm_that_keeps_no_budget_is_asked_without(refused):
+    """This test ensures that a server without a reasoning parser answers all the same, and is told so once."""
+    with ScriptedServer({COMPLETIONS: [refused, answer("a")]}) as server:
         engine = connect(server)
         sampling = Sampling(5, reasoning=THINK, reasoning_tokens=7)
         assert text_of(engine.generate([1], sampling)) == "a"
@@ -228,7 +256,7 @@ def test_a_vllm_that_keeps_no_budget_is_asked_without():
     assert ["thinking_token_budget" in body for body in bodies] == [True, False, False]
     assert {body["max_tokens"] for body in bodies} == {12}
     with (
-        ScriptedServer({COMPLETIONS: refusal(400, {"error": told})}) as server,
+        ScriptedServer({COMPLETIONS: refusal(400, {"error": BUDGET_REFUSED})}) as server,
         pytest.raises(EngineRefusedError),
     ):
         list(connect(server).generate([1], Sampling(5)))

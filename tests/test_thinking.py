@@ -53,7 +53,7 @@ def model(folder, markers, template=TEMPLATE, capabilities=tuple(Capability)):
     return replace(profile, reasoning=markers)
 
 
-def asked(profile, text, step=3, finish_reason="stop", window=None, question=QUESTION, **settings):
+def asked(profile, text, step=3, *, finish_reason="stop", window=None, question=QUESTION, **settings):
     """The events of an answer that arrives in pieces of `step` characters, and the request's body."""
     pieces = [text[start : start + step] for start in range(0, len(text), step)]
 

@@ -86,9 +86,24 @@ class ServedEngine:
             EngineError: The engine refused, or the stream ended before the answer did.
         """
         path, body = self._dialect.request(self._model, prompt, sampling)
-        connection: Connection | None = None
         try:
-            connection, content_type = self._sent(path, body)
+            try:
+                yield from self._answered(path, body, prompt, sampling)
+            except EngineRefusedError as error:
+                # A field that this engine refuses, told before the first token: the answer can do without.
+                if not self._dialect.gives_up(body, error.message):
+                    raise
+                yield from self._answered(path, body, prompt, sampling)
+        except EngineError as error:
+            if (translated := self._translated(error)) is error:
+                raise
+            raise translated from error
+
+    def _answered(
+        self, path: str, body: dict[str, Any], prompt: Prompt, sampling: Sampling
+    ) -> Iterator[EngineEvent]:
+        connection, content_type = self._sent(path, body)
+        try:
             if content_type != "text/event-stream":
                 raise EngineRefusedError(
                     f"{self._address.text}: the engine sent {content_type} instead of a stream of events",
@@ -97,13 +112,8 @@ class ServedEngine:
             if self._dialect.has_metrics and "prompt" in body:
                 yield from self._read_so_far(connection, len(prompt))
             yield from self._events(connection, sampling)
-        except EngineError as error:
-            if (translated := self._translated(error)) is error:
-                raise
-            raise translated from error
         finally:
-            if connection is not None:
-                connection.close()
+            connection.close()
 
     def _sent(self, path: str, body: dict[str, Any]) -> tuple[Connection, str]:
         """The connection that the answer comes on, and what kind of content it is.
@@ -119,8 +129,6 @@ class ServedEngine:
             except BaseException as error:
                 pause = connection.retry_after_s
                 connection.close()
-                if isinstance(error, EngineRefusedError) and self._dialect.gives_up(body, error.message):
-                    continue
                 if isinstance(error, EngineLoadingError):
                     pause = _RETRY_S if pause is None else pause
                 elif not isinstance(error, EngineRefusedError) or pause is None:

@@ -18,8 +18,6 @@ _NEXT_MESSAGE = re.compile(
     r"(?:<\|(?:end|call|return)\|>)?\s*"
     r"<\|start\|>assistant[^<]*<\|channel\|>([^<]*)(?:<\|constrain\|>[^<]*)?<\|message\|>"
 )
-_LAST_MARK = re.compile(r"\s*<\|(?:end|return|call)\|>\s*$")
-_ENDS = ("<|end|>", "<|return|>", "<|call|>")
 
 
 class _State(Enum):
@@ -61,9 +59,7 @@ class ReasoningSplitter:
             elif self._state in {_State.REASONING, _State.UNDECIDED}:
                 yield from self._reasoning()
             elif self._state is _State.GAP:
-                self._held = self._held.lstrip()
-                if self._held:
-                    self._state = _State.ANSWER
+                self._gap()
             elif self._state is _State.ANSWER:
                 yield from self._answer()
 
@@ -74,8 +70,8 @@ class ReasoningSplitter:
     def finish(self) -> Iterator[Said]:
         """What was still held back."""
         held, self._held = self._held, ""
-        if self._markers.in_channels:
-            held = _LAST_MARK.sub("", held)
+        if (begun := self._end_mark(held)) is not None:
+            held = held[:begun]
         if held and self._state is not _State.GAP:
             yield ReasoningDelta(held) if self._state is _State.REASONING else TextDelta(held)
 
@@ -87,7 +83,19 @@ class ReasoningSplitter:
         elif begun.startswith(self._markers.start):
             self._held = begun.removeprefix(self._markers.start)
             self._state = _State.REASONING
-        elif not self._markers.start.startswith(begun):
+        elif self._markers.answer_start and begun.startswith(self._markers.answer_start):
+            self._state = _State.GAP
+        elif not any(mark.startswith(begun) for mark in (self._markers.start, self._markers.answer_start)):
+            self._state = _State.ANSWER
+
+    def _gap(self) -> None:
+        """Pass over what stands between reasoning and answer."""
+        self._held = self._held.lstrip()
+        start = self._markers.answer_start
+        if start and self._held.startswith(start):
+            self._held = self._held.removeprefix(start)
+            self._state = _State.ANSWER
+        elif self._held and not start.startswith(self._held):
             self._state = _State.ANSWER
 
     def _begin_channel(self) -> None:
@@ -136,11 +144,17 @@ class ReasoningSplitter:
 
     def _answer(self) -> Iterator[Said]:
         end = len(self._held)
-        if self._markers.in_channels:
+        if ends := self._markers.answer_ends:
             # The mark that ends the message is none of its text; anywhere else it is a quotation.
-            last = _LAST_MARK.search(self._held)
-            end = last.start() if last else end - max(beginning_of(self._held, mark) for mark in _ENDS)
+            begun = self._end_mark(self._held)
+            end = end - max(beginning_of(self._held, mark) for mark in ends) if begun is None else begun
         yield from self._released(end, TextDelta)
+
+    def _end_mark(self, text: str) -> int | None:
+        """Where the mark that ends the text begins; None where there is none."""
+        shorn = text.rstrip()
+        mark = next((mark for mark in self._markers.answer_ends if shorn.endswith(mark)), None)
+        return None if mark is None else len(shorn) - len(mark)
 
     def _released(self, until: int, kind: type[ReasoningDelta] | type[TextDelta]) -> Iterator[Said]:
         said, self._held = self._held[:until], self._held[until:]

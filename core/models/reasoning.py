@@ -13,12 +13,16 @@ class ReasoningMarkers:
         end: Behind it, before the answer.
         in_channels: Whether each message names its channel and the answer is the one called "final".
         are_control: Whether the markers are control tokens, which an engine leaves out unless it is asked.
+        answer_start: Before the answer, where it has a marker of its own.
+        answer_ends: Any of these may close the answer; they are none of its text.
     """
 
     start: str
     end: str
     in_channels: bool = False
     are_control: bool = False
+    answer_start: str = ""
+    answer_ends: tuple[str, ...] = ()
 
     def opened_by(self, prompt_end: str) -> bool:
         """Whether a prompt that ends so leaves the model inside its reasoning.
@@ -31,7 +35,13 @@ class ReasoningMarkers:
         return prompt_end.rfind(self.start) > prompt_end.rfind(self.end)
 
 
-HARMONY = ReasoningMarkers("<|channel|>analysis<|message|>", "<|end|>", in_channels=True, are_control=True)
+HARMONY = ReasoningMarkers(
+    "<|channel|>analysis<|message|>",
+    "<|end|>",
+    in_channels=True,
+    are_control=True,
+    answer_ends=("<|end|>", "<|return|>", "<|call|>"),
+)
 """gpt-oss. Source: openai-harmony, docs/format.md: channels analysis, commentary and final."""
 
 THINK = ReasoningMarkers("<think>", "</think>")
@@ -42,7 +52,13 @@ _TAGS = (
     THINK,
     ReasoningMarkers("<seed:think>", "</seed:think>"),
     ReasoningMarkers("[THINK]", "[/THINK]", are_control=True),
-    ReasoningMarkers("<|START_THINKING|>", "<|END_THINKING|>", are_control=True),
+    ReasoningMarkers(
+        "<|START_THINKING|>",
+        "<|END_THINKING|>",
+        are_control=True,
+        answer_start="<|START_RESPONSE|>",
+        answer_ends=("<|END_RESPONSE|>",),
+    ),
     ReasoningMarkers("<|channel>thought", "<channel|>", are_control=True),
     ReasoningMarkers("<mm:think>", "</mm:think>"),
     ReasoningMarkers("<thought>", "</thought>"),
