@@ -45,6 +45,7 @@ class LlamaSpec:
 
     engine = "llama.cpp"
     dying_s = _DYING_S
+    last_words: str | None = None
     api_key: str | None = None
 
     def __init__(self, model: Path, name: str, window: int, rope: "RopeChoice | None" = None) -> None:

@@ -49,6 +49,7 @@ class ServerSpec(Protocol):
         window: Tokens that one request must be able to hold.
         api_key: What requests must carry, or None for a random one.
         dying_s: How long its processes may take to notice that one of them died.
+        last_words: What its server answers once the process that computes has died; None where it dies too.
     """
 
     engine: str
@@ -56,6 +57,7 @@ class ServerSpec(Protocol):
     window: int
     api_key: str | None
     dying_s: float
+    last_words: str | None
 
     def prepare(self) -> str:
         """The server's id; two commands that mean the same server get the same one."""
@@ -301,9 +303,7 @@ class ManagedStart:
     def _explain(self, error: EngineError) -> EngineError:
         """What a failed request means for a server that is ours: it died, or it hangs and is ended."""
         state = self._state
-        if state is None or (
-            isinstance(error, EngineRefusedError) and not isinstance(error.__cause__, OSError)
-        ):
+        if state is None or self._is_refusal(error):
             return error
         engine = self._spec.engine
         if isinstance(error.__cause__, TimeoutError):
@@ -315,6 +315,13 @@ class ManagedStart:
         if self._files.alive:
             return error
         return EngineCrashedError(f"{engine} died while it served {self._spec.name}", AGAIN)
+
+    def _is_refusal(self, error: EngineError) -> bool:
+        """Whether the server answered, and not that its engine died."""
+        last_words = self._spec.last_words
+        is_dead = last_words is not None and last_words in error.message
+        answered = isinstance(error, EngineRefusedError) and not isinstance(error.__cause__, OSError)
+        return answered and not is_dead
 
 
 def ending(status: int) -> str:

@@ -30,6 +30,9 @@ NO_ROOM_STATUS = 74
 
 _CHILD = "lctx.core.engine.vllm_child"
 _DYING_S = 10.0
+_ENGINE_DEAD = "EngineCore encountered an issue"
+"""Source: vLLM 0.32, v1/engine/exceptions.py. The server ends itself a moment later."""
+
 _LOOPBACK = "127.0.0.1"
 _ERRORS: dict[str, type[LctxError]] = {
     error.code: error
@@ -116,6 +119,7 @@ class VllmSpec:
 
     engine = "vLLM"
     dying_s = _DYING_S
+    last_words: str | None = _ENGINE_DEAD
 
     def __init__(
         self,
