@@ -53,7 +53,7 @@ class Attachment:
         self._on_status = on_status
         self._warn = warn
         self._is_plan = not start
-        self._managed = settings.engine == "llama"
+        self._managed = settings.is_managed
         self._local = self._resolve(settings.model) if self._managed else None
         self._needed = 0
         self._window: Window | None = None
@@ -130,44 +130,42 @@ class Attachment:
             self._pending.close()
 
     def _start(self) -> "PendingEngine":
+        settings = self._settings
+        if self._local is not None:
+            return self._start_managed(self._local)
         from lctx.core.engine.open import EngineSettings, start_engine
 
-        runtime = self._folders.runtime
-        if self._managed:
-            from lctx.core.engine.state import usable_runtime
-
-            runtime, warning = usable_runtime(runtime)
-            if warning:
-                self._warn(warning)
-        settings, profile = self._settings, self._local
-        window, rope = ATTACHED_WINDOW, None
-        if self._window is not None:
-            window, rope = self._window.tokens, self._window.rope
-        elif profile is not None:
-            from lctx.core.planning.window import WINDOW_STEP
-
-            rounded = -(-self._needed // WINDOW_STEP) * WINDOW_STEP
-            window = min(max(profile.effective_window, rounded), profile.native_window)
-        if profile is not None and profile.path is not None:
-            from lctx.cli.room import require_room
-
-            require_room(profile, window, rope, runtime)
         return start_engine(
             EngineSettings(
                 kind=settings.engine,
-                model=profile.path if profile else None,
-                model_name=profile.name if profile else settings.model,
-                address=settings.endpoint if not self._managed else None,
-                api_key=None if self._managed else api_key(),
-                window=window,
-                rope=rope,
+                model_name=settings.model,
+                address=settings.endpoint,
+                api_key=api_key(),
+                window=ATTACHED_WINDOW,
                 keep_alive_s=settings.keep_alive,
                 wait_s=_FOREVER_S if settings.wait is None else settings.wait,
                 offline=settings.offline,
             ),
-            runtime,
+            self._folders.runtime,
             self._on_status,
         )
+
+    def _start_managed(self, profile: ModelProfile) -> "PendingEngine":
+        from lctx.cli.launching import start_managed
+        from lctx.core.engine.state import usable_runtime
+        from lctx.core.planning.window import WINDOW_STEP, Window, choose_window
+
+        runtime, warning = usable_runtime(self._folders.runtime)
+        if warning:
+            self._warn(warning)
+        window = self._window
+        if window is None:
+            rounded = -(-self._needed // WINDOW_STEP) * WINDOW_STEP
+            tokens = min(max(profile.effective_window, rounded), profile.native_window)
+            is_plain = profile.path is not None and profile.path.suffix == ".gguf"
+            # llama.cpp takes the rope from the file; vLLM may have to be told of keys that it cannot read.
+            window = Window(tokens, None, "") if is_plain else choose_window(profile, asked=tokens)
+        return start_managed(profile, window, self._settings, self._folders, self._on_status, runtime=runtime)
 
     def _resolve(self, name: str | None) -> ModelProfile:
         from lctx.core.models.resolve import resolve_model

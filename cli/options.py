@@ -96,6 +96,10 @@ Endpoint = Annotated[
         "--endpoint", metavar="URL", help="The address of a running engine; its key is LCTX_API_KEY."
     ),
 ]
+VllmPython = Annotated[
+    str | None,
+    typer.Option("--vllm-python", metavar="FILE", help="The interpreter whose vLLM is started."),
+]
 MaxTokens = Annotated[
     str | None, typer.Option("--max-tokens", metavar="N", help="At most this many tokens of answer.")
 ]

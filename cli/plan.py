@@ -20,9 +20,6 @@ from lctx.core.errors import DoesNotFitError, ExitCode, InterruptError, LctxErro
 if TYPE_CHECKING:
     from lctx.cli.attachment import Attachment
     from lctx.cli.narrower import Trial
-    from lctx.core.models.profile import ModelProfile
-    from lctx.core.planning.hardware import Hardware
-    from lctx.core.storage import Directories
     from lctx.core.tokens.tokenizer import Tokenizer
 
 _VOCABULARIES = ("tokenizer.json", "tiktoken.model")
@@ -88,6 +85,7 @@ def _make(
 ) -> None:
     from lctx.cli.attachment import Attachment
     from lctx.cli.folders import usable_directories
+    from lctx.cli.launching import hardware_for
     from lctx.cli.narrower import Trial
     from lctx.core.answering.inputs import Inputs
     from lctx.core.storage import ByteCache
@@ -162,29 +160,6 @@ def _plan_trial(planning: Planning, trial: "Trial", warn: Callable[[str], None])
     except DoesNotFitError as error:
         planning.error = error
         planning.commands = fitting_commands(trial, planning.fit)
-
-
-def hardware_for(profile: "ModelProfile", settings: Settings, folders: "Directories") -> "Hardware":
-    """The device that is planned for, and what was measured on it.
-
-    Raises:
-        UsageError: `--gpu` names no device that lctx knows.
-    """
-    from lctx.cli.devices import device_for
-    from lctx.cli.learning import calibration_name
-    from lctx.core.planning.calibration import calibration_for
-    from lctx.core.planning.hardware import Hardware, engine_for
-    from lctx.core.planning.kv_cache import KvDtype
-
-    device = device_for(settings.gpu)
-    engine = engine_for(profile, device)
-    return Hardware(
-        device,
-        engine,
-        KvDtype(settings.kv_dtype) if settings.kv_dtype else None,
-        settings.price_per_hour,
-        calibration_for(engine, calibration_name(profile), device.label, folders.state),
-    )
 
 
 def _show(planning: Planning, sink: Sink, wanted: str, code: ExitCode, *, raw: bool, total_s: float) -> None:

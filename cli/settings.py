@@ -17,12 +17,13 @@ STRATEGIES = ("full", "retrieve")
 KV_DTYPES = ("bfloat16", "float16", "float32", "fp8", "fp8_ds_mla")
 PREFIX = "LCTX_"
 PROJECT_FILE = "lctx.toml"
+_HF_CONFIG = "config.json"
 _MAX_FILE_BYTES = 1 << 20
 _MAX_TOKENS = 1 << 31
 _SURE, _ALIKE = 0.85, 0.6
 
 # Read elsewhere, or by the tests: no settings, and no misspelt ones either.
-_OTHER_VARIABLES = {"HOME", "API_KEY", "DEBUG"}
+_OTHER_VARIABLES = {"HOME", "API_KEY", "DEBUG", "PYTHON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Settings:
         model: A model's name, a GGUF file or a folder; None is the embedded model.
         engine: "llama", "vllm" or "endpoint".
         endpoint: The address of an engine that is already there.
+        vllm_python: The interpreter whose vLLM is started; None for lctx's own.
         format: One of `FORMATS`.
         max_tokens: At most this many tokens of answer, or None for the model's habit.
         budget: At most this many tokens of the sources, or None for all that fits.
@@ -54,6 +56,7 @@ class Settings:
     model: str | None = None
     engine: str = "llama"
     endpoint: str | None = None
+    vllm_python: Path | None = None
     format: str = "text"
     max_tokens: int | None = None
     budget: int | None = None
@@ -70,6 +73,11 @@ class Settings:
     quiet: bool = False
     offline: bool = False
     cache: bool = True
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether the engine is one that lctx starts and stops itself."""
+        return self.engine == "llama" or (self.engine == "vllm" and self.endpoint is None)
 
 
 def _text(value: object) -> str:
@@ -135,6 +143,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "model": _text,
     "engine": _choice(*ENGINES),
     "endpoint": _text,
+    "vllm_python": lambda value: Path(_text(value)).expanduser(),
     "format": _choice(*FORMATS),
     "max_tokens": _number(1),
     "budget": _number(1),
@@ -192,16 +201,23 @@ def _assemble(values: dict[str, Any], given: Mapping[str, object]) -> Settings:
     values["cache"] = not values.pop("no_cache", False)
     if "engine" not in values and "endpoint" in given:
         values["engine"] = "endpoint"
+    elif "engine" not in values and Path(values.get("model", "")).expanduser().joinpath(_HF_CONFIG).is_file():
+        values["engine"] = "vllm"  # a Hugging Face directory, which llama.cpp does not read
     settings = Settings(**values)
     if settings.engine == "llama" and "endpoint" in given:
         raise UsageError(
             "--endpoint: the llama engine is started by lctx and has no address to name",
             "add --engine vllm or --engine endpoint",
         )
-    if settings.engine != "llama" and not settings.endpoint:
+    if settings.engine == "endpoint" and not settings.endpoint:
         raise UsageError(
-            f"the {settings.engine} engine needs an address: no endpoint is named",
-            f"add --endpoint, such as --engine {settings.engine} --endpoint http://127.0.0.1:8000",
+            "the endpoint engine needs an address: no endpoint is named",
+            "add --endpoint, such as --engine endpoint --endpoint http://127.0.0.1:8000",
+        )
+    if settings.engine == "vllm" and not settings.endpoint and not settings.model:
+        raise UsageError(
+            "the vllm engine needs a model or an address: neither is named",
+            "add --model DIRECTORY to start one, or --endpoint http://127.0.0.1:8000 for one that runs",
         )
     return settings
 
@@ -283,6 +299,7 @@ def _refuse_in_project(file: Path, values: Mapping[str, Any]) -> None:
     refused = {
         "endpoint": "endpoint" in values,
         "engine": values.get("engine", "llama") != "llama",
+        "vllm_python": "vllm_python" in values,
         "offline": values.get("offline", True) is False,
         "no_cache": values.get("no_cache", True) is False,
         "model": _is_path(values.get("model", "")),

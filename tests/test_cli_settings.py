@@ -55,13 +55,14 @@ def test_every_key_can_be_set_everywhere(tmp_path):
         "model": "m", "engine": "vllm", "endpoint": "http://127.0.0.1:1", "format": "md", "max_tokens": "5",
         "budget": "6", "strategy": "full", "keep_alive": "-1", "wait": "1h30m", "seed": "0", "no_cite": "yes",
         "require_citations": "1", "quiet": "on", "offline": "true", "no_cache": "TRUE", "window": "7",
-        "gpu": "2xh200", "kv_dtype": "fp8", "price_per_hour": "2.50",
+        "gpu": "2xh200", "kv_dtype": "fp8", "price_per_hour": "2.50", "vllm_python": "/opt/vllm/bin/python",
     }  # fmt: skip
     assert set(values) == set(KEYS)
     expected = Settings(
         model="m", engine="vllm", endpoint="http://127.0.0.1:1", format="md", max_tokens=5, budget=6,
         strategy="full", keep_alive=None, wait=5400.0, seed=0, cite=False, require_citations=True, quiet=True,
         offline=True, cache=False, window=7, gpu="2xh200", kv_dtype="fp8", price_per_hour=2.5,
+        vllm_python=Path("/opt/vllm/bin/python"),
     )  # fmt: skip
     toml = "".join(f'{key} = "{value}"\n' for key, value in values.items() if not value.isdigit())
     toml += "max_tokens = 5\nbudget = 6\nseed = 0\nwindow = 7\nrequire_citations = true\n"
@@ -101,7 +102,7 @@ def test_a_misspelt_variable_is_told(tmp_path):
     with pytest.raises(ConfigError) as raised:
         load(tmp_path, LCTX_KEEPALIVE="1h")
     assert "LCTX_KEEP_ALIVE" in raised.value.hint
-    others = ("HOME", "API_KEY", "DEBUG", "BENCH_DATA", "VLLM_PYTHON", "PYTHON", "MIN_COVERAGE", "VERSION")
+    others = ("HOME", "API_KEY", "DEBUG", "BENCH_DATA", "PYTHON", "MIN_COVERAGE", "VERSION")
     assert load(tmp_path, **{f"LCTX_{name}": "x" for name in others}) == (Settings(), [])
     _, warnings = load(tmp_path, LCTX_MAX_TIME="3")
     assert warnings == ["LCTX_MAX_TIME: no setting is called that; did you mean LCTX_MAX_TOKENS?"]
@@ -166,7 +167,8 @@ def test_odd_files_are_told(tmp_path, project):
         ({"max_tokens": "0"}, "at least 1"),
         ({"format": "xml"}, "not one of text, md, json, ndjson"),
         ({"keep_alive": "-2"}, "--keep-alive -2: not a duration"),
-        ({"engine": "vllm"}, "needs an address"),
+        ({"engine": "vllm"}, "needs a model or an address"),
+        ({"engine": "endpoint"}, "needs an address"),
         ({"engine": "llama", "endpoint": "http://127.0.0.1:1"}, "no address to name"),
     ],
 )

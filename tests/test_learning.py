@@ -8,8 +8,8 @@ from cli_answers import ready, run_lctx
 from model_configs import CONFIGS
 
 from lctx.cli import learning
+from lctx.cli.launching import hardware_for
 from lctx.cli.learning import calibration_name, learn_from, observation_of
-from lctx.cli.plan import hardware_for
 from lctx.cli.settings import Settings
 from lctx.core.engine.events import Usage
 from lctx.core.models.effective import record_effective_window
