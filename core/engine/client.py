@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from lctx.core.engine.address import Address
@@ -10,10 +9,8 @@ from lctx.core.engine.answer_text import AnswerText
 from lctx.core.engine.connection import Connection, error_message, fetch_json, fetch_text
 from lctx.core.engine.dialects import Dialect, VllmDialect, finish_reason
 from lctx.core.engine.events import EngineEvent, Finished, FinishReason, PrefillProgress, Usage
-from lctx.core.engine.progress import PrefillMeter
 from lctx.core.engine.protocol import Prompt, Sampling
 from lctx.core.engine.stream import read_messages
-from lctx.core.engine.vectors import embed, score
 from lctx.core.errors import EngineCrashedError, EngineError, EngineLoadingError, EngineRefusedError
 
 _RETRY_S = 0.5
@@ -139,6 +136,10 @@ class ServedEngine:
 
     def _read_so_far(self, connection: Connection, total: int) -> Iterator[PrefillProgress]:
         """The progress that the engine's metrics tell of, until the first of the answer is there."""
+        if connection.arrives(_POLL_S):
+            return  # most answers come at once: what follows is not even imported for them
+        from lctx.core.engine.progress import PrefillMeter
+
         meter, failures = PrefillMeter(total), 0
         deadline = time.monotonic() + self._dialect.stall_s
         while not connection.arrives(_POLL_S):
@@ -161,6 +162,8 @@ class ServedEngine:
         Raises:
             EngineError: See `vectors.embed`.
         """
+        from lctx.core.engine.vectors import embed
+
         return embed(self._post_api, self._model, texts)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
@@ -169,6 +172,10 @@ class ServedEngine:
         Raises:
             EngineError: See `vectors.score`.
         """
+        from functools import partial
+
+        from lctx.core.engine.vectors import score
+
         return score(self._post_api, partial(self._dialect.score_request, self._model), query, texts)
 
     def tokenize(self, text: str) -> list[int]:

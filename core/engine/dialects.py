@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from lctx.core.engine.events import FinishReason, PrefillProgress, Usage
-from lctx.core.engine.gbnf import grammar_of_choice, grammar_of_regex, shown
 from lctx.core.engine.protocol import Message, Prompt, Sampling
 from lctx.core.engine.structured import StructuredOutput
 from lctx.core.errors import EngineRefusedError
@@ -51,6 +50,8 @@ class Dialect:
             EngineRefusedError: This engine cannot hold an answer to that.
         """
         if structured.regex is not None:
+            from lctx.core.engine.gbnf import shown
+
             pattern = shown(structured.regex)
             raise EngineRefusedError(
                 f"{pattern}: an endpoint cannot hold an answer to a pattern: its API has no field for it",
@@ -167,6 +168,8 @@ class LlamaDialect(Dialect):
 
     def constrain(self, structured: StructuredOutput) -> dict[str, Any]:
         """The fields that hold the answer to a form."""
+        from lctx.core.engine.gbnf import grammar_of_choice, grammar_of_regex
+
         if structured.choice is not None:
             return {"grammar": grammar_of_choice(structured.choice)}
         if structured.regex is not None:
