@@ -108,6 +108,25 @@ def test_a_server_is_started_once_found_again_and_stopped(world):
     assert not list(world.runtime.glob("vllm*"))
 
 
+def test_two_commands_at_once_start_one_server(world):
+    """This test ensures that whoever comes second waits for the first one's server and says what it does."""
+    python = world.python(load_s=0.5)
+    pending = [world.start(python) for _ in range(3)]
+    assert [one.warm for one in pending] == [False] * 3
+    engines = [one.ready() for one in pending]
+    assert {one.server.pid for one in pending} == {world.pid}
+    assert len(left_in(python.parent)) == 3  # one supervisor, its server and that one's core
+    for engine in engines:
+        assert isinstance(list(engine.generate(PROMPT, Sampling(1)))[-1], Finished)
+        engine.close()
+
+
+def test_the_interpreter_of_the_environment(world, monkeypatch):
+    """This test ensures that LCTX_VLLM_PYTHON names the interpreter where the command does not."""
+    monkeypatch.setenv("LCTX_VLLM_PYTHON", str(world.python()))
+    assert isinstance(list(world.start(None).ready().generate(PROMPT, Sampling(1)))[-1], Finished)
+
+
 def test_what_it_is_started_with(world, monkeypatch):
     """This test ensures that no descriptor, no variable of lctx's own interpreter and no key on a command line gets in."""
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
@@ -372,7 +391,7 @@ def test_a_foreign_port_is_told(world):
     """This test ensures that a port in use is told as such, and that nobody there is taken for our server."""
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         port = foreign.getsockname()[1]
-        error = refused(world, world.python(load_s=1.5), listen=("127.0.0.1", port))
+        error = refused(world, world.python(load_s=0.8), listen=("127.0.0.1", port))
     assert isinstance(error, UsageError)
     assert "another program listens" in error.message
 

@@ -180,3 +180,15 @@ def test_a_model_that_vllm_cannot_be_given():
         with pytest.raises(UsageError) as caught:
             launch_of(wrong, window, hardware)
         assert caught.value.hint
+
+
+def test_weights_are_counted_as_they_are_loaded():
+    """This test ensures that a file of 16-bit weights counts double where a CPU computes in float32."""
+    profile = replace(profile_of("Qwen3-4B"), quantization="bfloat16")
+    window = choose_window(profile, asked=4096)
+    device = replace(CPU, memory_bytes=profile.weight_bytes + 6 * GIB)
+    with pytest.raises(DoesNotFitError, match="the model on this device"):
+        launch_of(profile, window, Hardware(device, "vllm"))
+    assert (
+        launch_of(profile, window, Hardware(device, "vllm"), VllmWishes(dtype="bfloat16")).kv_tokens >= 4096
+    )

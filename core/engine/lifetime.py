@@ -20,6 +20,7 @@ def stay(
     state: ServerState,
     stopping: threading.Event,
     is_running: Callable[[], bool] = lambda: True,
+    poll_s: float = POLL_S,
 ) -> None:
     """Return when stopped, when `is_running` says no, or when the server was idle for its keep-alive.
 
@@ -28,10 +29,11 @@ def stay(
         state: As it was written when the server became ready.
         stopping: Set to end it.
         is_running: Asked at every look; may do what has to be done as long as the server lives.
+        poll_s: Seconds between two looks; 0 where `is_running` takes its time.
     """
     idle_from: float | None = None
     looked = time.monotonic()
-    while is_running() and not stopping.wait(POLL_S):
+    while is_running() and not stopping.wait(poll_s):
         now = time.monotonic()
         if now - looked >= _MEND_S:
             looked = now

@@ -21,7 +21,7 @@ from typing import Any
 
 from lctx.core.engine.address import parse_address
 from lctx.core.engine.connection import Connection, fetch_json
-from lctx.core.engine.lifetime import stay
+from lctx.core.engine.lifetime import POLL_S, stay
 from lctx.core.engine.process_group import ProcessGroup
 from lctx.core.engine.processes import KEY_VARIABLE
 from lctx.core.engine.server_log import ServerLog
@@ -31,9 +31,8 @@ from lctx.core.engine.vllm_failures import explain_failure
 from lctx.core.engine.vllm_flags import vllm_environment
 from lctx.core.errors import EngineCrashedError, LctxError
 
-_POLL_S = 0.2
 _LOOK_S = 0.2
-_STALL_S = 5.0
+_STALL_S = 2.0
 _END_S = 4.0
 _LAST_WORDS_S = 1.0
 
@@ -90,19 +89,19 @@ class VllmServer:
             return 1
         self._log.forget()
         write_state(self._files, self._state)
-        stay(self._files, self._state, self._stopping, self._follow)
+        stay(self._files, self._state, self._stopping, self._follow, poll_s=0)
         return 0
 
     def _load(self, log: ServerLog) -> bool:
         """Whether vLLM became ready; False where it failed, or was stopped before."""
         looked = time.monotonic()
         while not self._stopping.is_set():
-            is_open = log.pump(_POLL_S)
+            is_open = log.pump(POLL_S)
             if not is_open and self._group.is_running:
-                self._stopping.wait(_POLL_S)
+                self._stopping.wait(POLL_S)
             if not self._group.is_running:
                 deadline = time.monotonic() + _LAST_WORDS_S
-                while time.monotonic() < deadline and log.pump(_POLL_S):
+                while time.monotonic() < deadline and log.pump(POLL_S):
                     pass
                 self._fail(explain_failure(self._order.name, log.said, self._group.status))
                 return False
@@ -151,9 +150,12 @@ class VllmServer:
         return True
 
     def _follow(self) -> bool:
-        """Write the log on; whether vLLM still runs."""
+        """Write the log on for a moment: a full pipe would hold vLLM up. Whether vLLM still runs."""
         assert self._log is not None  # noqa: S101 - it was ready
-        self._log.pump(0)
+        deadline = time.monotonic() + POLL_S
+        while (left := deadline - time.monotonic()) > 0 and not self._stopping.is_set():
+            if not self._log.pump(left):
+                self._stopping.wait(left)
         return self._group.is_running
 
     def _fail(self, error: LctxError) -> None:

@@ -294,17 +294,24 @@ def _memory(
     settings: VllmSettings,
     pool: BlockPool,
 ) -> MemoryPlan:
-    device, widths, weight_bytes = hardware.device, profile.widths, profile.weight_bytes
+    device, widths = hardware.device, profile.widths
     assert widths is not None  # noqa: S101 - _pool has looked
-    assert weight_bytes is not None  # noqa: S101
     choice = replace(rope, window=tokens) if rope else None
-    weights = -(-weight_bytes // stages)
+    weights = -(-_loaded_bytes(profile, pool.settings.model_dtype) // stages)
     if device.kind is DeviceKind.GPU:
         return plan_memory_vllm(
             device.memory_bytes, weights, pool, widths, rope=choice, window=tokens, settings=settings
         )
     available = device.available_bytes or device.memory_bytes
     return plan_memory_cpu(available, weights, pool, widths, rope=choice, window=tokens, settings=settings)
+
+
+def _loaded_bytes(profile: ModelProfile, model_dtype: KvDtype) -> int:
+    """Bytes of the weights once they are loaded: plain ones become as wide as what is computed in."""
+    assert profile.weight_bytes is not None  # noqa: S101 - _pool has looked
+    if profile.quantization not in {"bfloat16", "float16", "float32"}:
+        return profile.weight_bytes
+    return profile.weight_bytes * model_dtype.num_bytes // KvDtype(profile.quantization).num_bytes
 
 
 def _with_kv_bytes(tokens: int, *, memory_at: Callable[[int], MemoryPlan], kv_bytes: int) -> MemoryPlan:
