@@ -12,6 +12,7 @@ from lctx.cli.arguments import STDIN, path_exists
 from lctx.cli.clean import displayable
 from lctx.cli.request import Request, ask_settings, settings_of
 from lctx.core.errors import LctxError
+from lctx.core.planning.rope import MAX_FACTOR
 
 if TYPE_CHECKING:
     from lctx.core.answering.inputs import Inputs
@@ -38,6 +39,12 @@ class Trial:
     request: Request
     inputs: "Inputs"
     hardware: "Hardware | None"
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the model is a GGUF file."""
+        path = self.inputs.profile.path
+        return path is not None and path.suffix == ".gguf"
 
     def plan(self) -> "ContextPlan":
         """The plan; see `plan_question`."""
@@ -147,6 +154,9 @@ def _windows(request: Request, trial: Trial) -> Iterator[Request]:
     settings, native = settings_of(request)[0], trial.inputs.profile.native_window
     unnamed = [_with(request, window=None)] if _given(request, "window") else []
     if settings.window is not None and settings.window > native:
+        rope = trial.inputs.profile.rope
+        if rope is not None and settings.window > rope.trained * MAX_FACTOR > native:
+            yield _with(request, window=int(rope.trained * MAX_FACTOR))
         yield from unnamed
         yield _with(request, window=native)
         return

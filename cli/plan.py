@@ -153,12 +153,15 @@ def _plan_trial(planning: Planning, trial: "Trial", warn: Callable[[str], None])
         if fit and fit.hardware.kv_dtype and fit.hardware.kv_dtype is not fit.kv_dtype:
             asked, kept = fit.hardware.kv_dtype.value, fit.kv_dtype.value
             warn(f"--kv-dtype {asked}: {fit.hardware.engine} keeps the KV cache in {kept}")
+        if fit and fit.hardware.engine == "vllm" and trial.is_gguf:
+            warn("vLLM reads a GGUF file through a plug-in only: plan for a directory of the same model")
         for text in plan.warnings:
             warn(text)
         if planning.fit is not None:
             planning.fit.require()
     except DoesNotFitError as error:
         planning.error = error
+        planning.total_tokens = trial.inputs.num_tokens
         planning.commands = fitting_commands(trial, planning.fit)
 
 

@@ -93,6 +93,7 @@ class Planning:
         error: What went wrong.
         warnings: What the reader must know.
         commands: Complete commands that would fit, where this one does not.
+        total_tokens: Of all sources, where they were counted for a plan that cannot be had.
         read_s: Seconds until all sources were read.
         plan_s: Seconds that planning took.
     """
@@ -105,6 +106,7 @@ class Planning:
     error: LctxError | None = None
     warnings: Sequence[str] = ()
     commands: Sequence[str] = ()
+    total_tokens: int = 0
     read_s: float | None = None
     plan_s: float | None = None
 
@@ -150,7 +152,7 @@ def record_of_plan(planning: Planning, code: ExitCode, total_s: float) -> PlanRe
         question=utf8(planning.question) if planning.question is not None else None,
         plan=plan_part(plan) if plan else None,
         error=ErrorPart(error.code, utf8(error.message), error.hint and utf8(error.hint)) if error else None,
-        total_tokens=plan.total_tokens if plan else 0,
+        total_tokens=plan.total_tokens if plan else planning.total_tokens,
         read_tokens=plan.read_tokens if plan else 0,
         counts=("exact" if plan.exact else "estimated") if plan else None,
         sources=source_rows(plan, reading) if plan and reading else [],

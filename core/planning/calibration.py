@@ -129,8 +129,6 @@ def kept_runs(state: Path) -> tuple[Path, int]:
 
 
 def _calibration(rows: Sequence[dict[str, Any]], is_same_model: bool) -> Calibration:
-    from statistics import median
-
     prefills = [rate for row in rows if (rate := _ratio(row, "prefill_flops", "prefill_s"))]
     steps = [
         (size, seconds)
@@ -140,13 +138,20 @@ def _calibration(rows: Sequence[dict[str, Any]], is_same_model: bool) -> Calibra
     ]
     bandwidth, overhead_s = _line(steps) if steps else (None, 0.0)
     return Calibration(
-        median(prefills) if prefills else None,
+        _undisturbed(prefills) if prefills else None,
         bandwidth,
         overhead_s,
         len(prefills),
         len(steps),
         is_same_model,
     )
+
+
+def _undisturbed(rates: Sequence[float]) -> float:
+    """The median of the faster half: whatever else a machine does slows a run, and nothing speeds one up."""
+    from statistics import median
+
+    return median(sorted(rates)[len(rates) // 2 :])
 
 
 def _line(steps: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -160,7 +165,7 @@ def _line(steps: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """
     from statistics import median
 
-    rate = median(size / seconds for size, seconds in steps)
+    rate = _undisturbed([size / seconds for size, seconds in steps])
     slopes = [
         (more[1] - less[1]) / (more[0] - less[0])
         for one, other in combinations(steps, 2)

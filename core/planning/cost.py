@@ -108,16 +108,16 @@ def rates_for(
         return rates
     is_read, is_written = calibration.flops is not None, calibration.bandwidth is not None
     other = "" if calibration.is_same_model else ", of other models"
-    told = [
-        f"{what} measured on this machine in {runs} {'run' if runs == 1 else 'runs'}{other}"
-        for what, runs, is_told in (
-            ("reading", calibration.num_prefills, is_read),
-            ("writing", calibration.num_decodes, is_written),
-        )
-        if is_told
-    ]
-    if not (is_read and is_written):
-        told.append(rates.basis)
+    told = []
+    for what, runs, is_told in (
+        ("reading", calibration.num_prefills, is_read),
+        ("writing", calibration.num_decodes, is_written),
+    ):
+        if is_told:
+            number = "1 run" if runs == 1 else f"{runs} runs"
+            told.append(f"{what} measured on this machine in {number}{other}")
+        else:
+            told.append(f"{what} not yet, it is taken from {rates.basis}")
     return Rates(
         calibration.flops if is_read else rates.flops,
         calibration.bandwidth if is_written else rates.bandwidth,

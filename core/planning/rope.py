@@ -77,8 +77,12 @@ def choose_rope(rope: RopeConfig, num_tokens: int, method: RopeType = RopeType.Y
         raise _out_of_reach(rope, num_tokens, why)
     factor = covering_factor(rope.trained, num_tokens)
     if factor > MAX_FACTOR:
-        why = f"that is {factor:g} times the {rope.trained:,} it was trained for, more than {MAX_FACTOR:g}"
-        raise _out_of_reach(rope, num_tokens, why)
+        why = f"that is {factor:.1f} times the {rope.trained:,} it was trained for, more than {MAX_FACTOR:g}"
+        reach = int(rope.trained * MAX_FACTOR)
+        raise DoesNotFitError(
+            _out_of_reach(rope, num_tokens, why).message,
+            f"plan for at most {reach:,} tokens with {method.value}, or choose a model with a larger window",
+        )
     return RopeChoice(rope, method, factor, num_tokens, _scaling_warnings(method, factor))
 
 
@@ -208,7 +212,7 @@ def rope_label(choice: RopeChoice) -> str | None:
     """The scaling in a few words, "yarn x2 (8,192 -> 16,384)", or None where the rope is the files' own."""
     if choice.method is None:
         return None
-    return f"{choice.method.value} x{choice.factor:g} ({choice.rope.trained:,} -> {choice.covered:,})"
+    return f"{choice.method.value} x{choice.factor:.8g} ({choice.rope.trained:,} -> {choice.covered:,})"
 
 
 def rope_fingerprint(model: str, choice: RopeChoice, dtype: str) -> str:
@@ -339,7 +343,9 @@ def _own_warnings(rope: RopeConfig, num_tokens: int) -> tuple[str, ...]:
 
 def _scaling_warnings(method: RopeType, factor: float) -> tuple[str, ...]:
     """Where a factor that the model was not trained with is known to cost quality."""
-    found = [f"{method.value} scaling by {factor:g} holds for every prompt: short ones may be answered worse"]
+    found = [
+        f"{method.value} scaling by {factor:.8g} holds for every prompt: short ones may be answered worse"
+    ]
     known = _KNOWN_FACTOR[method]
     if method is RopeType.LINEAR:
         found.append(

@@ -45,9 +45,9 @@ class StrategyEstimate:
         return self.fits and self.coverage is not None and self.coverage >= HOLDS
 
     @property
-    def expense(self) -> float:
-        """Seconds where they are known, else tokens: comparable among the estimates of one plan."""
-        return self.cost.total_s if self.cost else float(self.prompt_tokens + self.answer_tokens)
+    def expense(self) -> int:
+        """Tokens of prompt and answer: what is chosen is the same on every machine, before and after runs."""
+        return self.prompt_tokens + self.answer_tokens
 
 
 def choose_strategy(estimates: Sequence[StrategyEstimate]) -> tuple[StrategyEstimate, str]:
