@@ -368,7 +368,9 @@ def test_an_unreadable_key(world):
     """This test ensures that a state that was damaged is mended by its server, and commands wait for that."""
     world.start(world.python()).ready().close()
     pid = world.pid
-    assert wait_until(lambda: read_state(world.files).idle_since is not None)  # the last that it writes by itself
+    assert wait_until(
+        lambda: read_state(world.files).idle_since is not None
+    )  # the last that it writes by itself
     world.files.state.write_text('{"api_key": ')
     assert world.answers()
     assert world.pid == pid
