@@ -21,8 +21,8 @@ from lctx.core.answering.plan_answer import plan_answer
 from lctx.core.answering.wire_plan import EstimatePart, PlanPart, RopePart, WindowPart
 from lctx.core.errors import DoesNotFitError
 from lctx.core.models.cards import find_card
-from lctx.core.models.derive import UNMEASURED_WINDOW, card_profile, embedded_profile
-from lctx.core.models.effective import effective_window, find_scores
+from lctx.core.models.derive import card_profile, embedded_profile
+from lctx.core.models.effective import UNMEASURED_WINDOW, effective_window, find_scores
 from lctx.core.planning.kv_cache import KvDtype
 from lctx.core.planning.rope import MAX_FACTOR, rope_label, vllm_overrides
 from lctx.core.planning.strategy import HOLDS

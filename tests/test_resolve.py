@@ -7,7 +7,7 @@ import pytest
 from token_texts import write_gguf
 
 from lctx.core.errors import ModelFileError, UsageError
-from lctx.core.models import derive, embedded
+from lctx.core.models import derive, effective, embedded
 from lctx.core.models.effective import record_effective_window
 from lctx.core.models.layers import LayerGroup, LayerKind, StateSize
 from lctx.core.models.profile import UNMEASURED, AttentionShape, Capability, PromptStyle
@@ -211,7 +211,7 @@ def test_a_window_that_was_measured_anew_is_seen(tmp_path, cache, monkeypatch):
     """This test ensures that a kept profile does not outlive the rule it was derived by."""
     path = str(write_gguf(tmp_path / "m.gguf", LLAMA))
     assert resolve_model(path, cache).effective_window == 8192
-    monkeypatch.setattr(derive, "UNMEASURED_WINDOW", 1234)
+    monkeypatch.setattr(effective, "UNMEASURED_WINDOW", 1234)
     assert resolve_model(path, cache).effective_window == 1234
 
 

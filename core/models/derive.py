@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lctx.core.errors import ModelFileError
-from lctx.core.models import embedded
+from lctx.core.models import effective, embedded
 from lctx.core.models.cards import ModelCard
 from lctx.core.models.compute import compute_from_config, compute_from_gguf
 from lctx.core.models.config_json import ModelDirectory, read_directory, read_json
@@ -26,9 +26,6 @@ from lctx.core.models.weights import (
     weight_format_of,
 )
 from lctx.core.models.widths import widths_from_config, widths_from_gguf
-
-UNMEASURED_WINDOW = 8192
-"""The most that a model is trusted with before it was measured: small models lose the thread early."""
 
 _DEFAULT_WINDOW = 2048
 _LARGE = 3_000_000_000
@@ -97,7 +94,7 @@ def gguf_profile(path: Path) -> ModelProfile:
         origin=f"{name}, by {author}" if author else name,
         licence=header.text("general.license") or "not stated in the file",
         native_window=native,
-        effective_window=min(native, UNMEASURED_WINDOW),
+        effective_window=min(native, effective.UNMEASURED_WINDOW),
         style=PromptStyle.CHAT if is_chat else PromptStyle.COMPLETION,
         capabilities=_capabilities(header.architecture, header.num_parameters, is_chat),
         add_bos=_gguf_adds_bos(header),
@@ -153,7 +150,7 @@ def directory_profile(path: Path) -> ModelProfile:
         origin=str(config.get("_name_or_path") or path.name),
         licence="not stated in the directory",
         native_window=native,
-        effective_window=min(native, UNMEASURED_WINDOW),
+        effective_window=min(native, effective.UNMEASURED_WINDOW),
         style=PromptStyle.CHAT if is_chat else PromptStyle.COMPLETION,
         capabilities=_capabilities(family, count.total if count else 0, is_chat),
         add_bos=_directory_adds_bos(model),
@@ -206,7 +203,7 @@ def card_profile(card: ModelCard) -> ModelProfile:
         origin=card.origin,
         licence=card.licence,
         native_window=card.native_window,
-        effective_window=min(card.native_window, UNMEASURED_WINDOW),
+        effective_window=min(card.native_window, effective.UNMEASURED_WINDOW),
         style=PromptStyle.CHAT,
         capabilities=_capabilities(family, card.parameters_published, is_chat=True),
         rope=card.rope,

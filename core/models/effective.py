@@ -12,6 +12,9 @@ from typing import Any
 
 from lctx.core.models.measurements import positive, read_rows, write_rows
 
+UNMEASURED_WINDOW = 8192
+"""The most that a model is trusted with before it was measured: small models lose the thread early."""
+
 THRESHOLD = 85.6
 """The score that a length must reach: that of Llama-2-7B-chat at 4K tokens.
 

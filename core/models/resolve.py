@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lctx.core.errors import LctxError, ModelFileError, UsageError
-from lctx.core.models import derive, embedded
+from lctx.core.models import effective, embedded
 from lctx.core.models.config_json import DIRECTORY_FILES
 from lctx.core.models.keeping import dump_profile, load_profile
 from lctx.core.models.profile import ModelProfile
@@ -49,17 +49,19 @@ def resolve_model(
     """
     profiles = ByteCache(cache / "profiles")
     if name is None or name == embedded.EMBEDDED_NAME:
-        return _kept(_embedded_file(cache, on_progress), profiles, derive.embedded_profile)
+        return _kept(_embedded_file(cache, on_progress), profiles, "embedded_profile")
     path = Path(name).expanduser()
-    if path.is_dir():
-        return with_effective_window(_kept(path.absolute(), profiles, derive.directory_profile), state)
-    if path.exists():
-        return with_effective_window(_kept(path.absolute(), profiles, derive.gguf_profile), state)
+    if os.path.isdir(path):  # noqa: PTH112 - a name may be too long for a path, and then it is none
+        return with_effective_window(_kept(path.absolute(), profiles, "directory_profile"), state)
+    if os.path.exists(path):  # noqa: PTH110
+        return with_effective_window(_kept(path.absolute(), profiles, "gguf_profile"), state)
     from lctx.core.models.cards import find_card
 
     card = None if path.suffix == ".gguf" else find_card(name)
     if card is not None and cards:
-        return with_effective_window(derive.card_profile(card), state)
+        from lctx.core.models.derive import card_profile
+
+        return with_effective_window(card_profile(card), state)
     if card is not None:
         raise UsageError(
             f"{name}: lctx knows its shape but has not its weights", f"{_WHAT_MODELS_ARE}; lctx plan takes it"
@@ -118,14 +120,16 @@ def _own_temporary_folder() -> Path:
     return folder / "models"
 
 
-def _kept(path: Path, profiles: ByteCache, derived: Callable[[Path], ModelProfile]) -> ModelProfile:
+def _kept(path: Path, profiles: ByteCache, way: str) -> ModelProfile:
     """The profile of the model at `path`, derived again only when its file has changed."""
-    windows = f"{derive.UNMEASURED_WINDOW} {embedded.EMBEDDED_EFFECTIVE_WINDOW}"
-    key = f"profile {_VERSION} {windows} {derived.__name__} {model_state(path)}"
+    windows = f"{effective.UNMEASURED_WINDOW} {embedded.EMBEDDED_EFFECTIVE_WINDOW}"
+    key = f"profile {_VERSION} {windows} {way} {model_state(path)}"
     kept = profiles.get(key)
     profile = load_profile(kept) if kept is not None else None
     if profile is None:
-        profile = derived(path)
+        from lctx.core.models import derive  # reading a header takes most of lctx's imports of models
+
+        profile = getattr(derive, way)(path)
         profiles.put(key, dump_profile(profile))
     return replace(profile, path=path)
 
@@ -170,7 +174,7 @@ def weights_identity(folder: Path) -> str | None:
 def model_state(path: Path) -> str:
     """Names a file's or a directory's content without reading it."""
     files = [path]
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - a name may be too long for a path, and then it is none
         files = [path / name for name in DIRECTORY_FILES]
     states = []
     for file in files:
