@@ -175,6 +175,7 @@ def ask(
     seed: options.Seed = None,
     no_cite: options.NoCite = None,
     require_citations: options.RequireCitations = None,
+    show_reasoning: options.ShowReasoning = None,
     quiet: options.Quiet = None,
     offline: options.Offline = None,
     no_cache: options.NoCache = None,

@@ -17,7 +17,7 @@ from lctx.cli.settings import Settings
 from lctx.cli.signals import interruptible
 from lctx.core.answering.answer import AnswerDelta, AnswerEvent, AnswerReady, PlanReady
 from lctx.core.answering.wire import TimingsPart
-from lctx.core.engine.events import PrefillProgress
+from lctx.core.engine.events import PrefillProgress, ReasoningDelta
 from lctx.core.errors import ExitCode, GateError, InterruptError, LctxError, SourceError
 from lctx.core.planning.plan import ContextPlan
 
@@ -112,7 +112,7 @@ class Asking:
         self._notes = notes
         self._started = started
         self._attachment: Attachment | None = None
-        self._num_characters = 0
+        self._num_characters = self._num_thought = 0
         self._num_unsupported = 0
         self._timings: dict[str, float] = {}
 
@@ -219,6 +219,8 @@ class Asking:
                 told = f"{event.done:,} of {event.total:,} tokens"
                 self._notes.progress(f"reading the prompt [{bar(event.done, event.total)}] {told}")
                 self._view.progress(event)
+            case ReasoningDelta():
+                self._take_reasoning(event.text)
             case AnswerDelta():
                 self.outcome.partial += event.text
                 self._num_characters += len(event.text)
@@ -227,6 +229,13 @@ class Asking:
                 self._view.delta(event.text)
             case AnswerReady():
                 self._take_answer(event)
+
+    def _take_reasoning(self, text: str) -> None:
+        if self._settings.show_reasoning:
+            self._notes.reasoning(text)
+        else:
+            self._num_thought += len(text)
+            self._notes.progress(f"thinking: {self._num_thought:,} characters")
 
     @property
     def _streams_elsewhere(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from time import monotonic
 from unicodedata import east_asian_width
 
-from lctx.cli.clean import one_line
+from lctx.cli.clean import displayable, one_line
 from lctx.core.errors import LctxError
 
 _INTERVAL_S = 0.1
@@ -61,6 +61,11 @@ class Notes:
         """One command that would fit, never broken into lines, so that it can be pasted."""
         self.clear()
         self._write(f"fits: {text}\n")
+
+    def reasoning(self, text: str) -> None:
+        """More of what the model thinks, as it arrives; never part of the answer."""
+        self.clear()
+        self._write(displayable(text))
 
     def progress(self, text: str, *, now: bool = False) -> None:
         """Show `text` in place of the last progress, on a terminal only."""

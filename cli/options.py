@@ -175,6 +175,10 @@ RequireCitations = Annotated[
     bool | None,
     typer.Option("--require-citations", help="Exit with 1 unless a verified quote supports every sentence."),
 ]
+ShowReasoning = Annotated[
+    bool | None,
+    typer.Option("--show-reasoning", help="Show on standard error what a model thinks before it answers."),
+]
 Quiet = Annotated[bool | None, typer.Option("--quiet", help="Only warnings and errors on standard error.")]
 Offline = Annotated[
     bool | None, typer.Option("--offline", help="Refuse every connection except to this machine.")

@@ -48,6 +48,7 @@ class Settings:
         seed: Same seed, same prompt, same engine: same answer.
         cite: Whether numbers and sources are shown.
         require_citations: Whether an unsupported sentence is a failure.
+        show_reasoning: Whether what a model thinks before it answers is shown on standard error.
         quiet: Whether only warnings and errors reach standard error.
         offline: Whether every connection except to this machine is refused.
         cache: Whether anything of the sources may be kept.
@@ -70,6 +71,7 @@ class Settings:
     seed: int | None = None
     cite: bool = True
     require_citations: bool = False
+    show_reasoning: bool = False
     quiet: bool = False
     offline: bool = False
     cache: bool = True
@@ -157,6 +159,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "seed": _number(0),
     "no_cite": _flag,
     "require_citations": _flag,
+    "show_reasoning": _flag,
     "quiet": _flag,
     "offline": _flag,
     "no_cache": _flag,

@@ -471,3 +471,16 @@ def test_nothing_is_written_into_the_folder(tmp_path, folder, engine):
     before = sorted(folder.rglob("*"))
     assert run_lctx(tmp_path, *via(engine, ".", QUESTION), cwd=folder).returncode == 0
     assert sorted(folder.rglob("*")) == before
+
+
+def test_reasoning_is_shown_on_request_and_never_in_the_answer(tmp_path, folder):
+    """This test ensures that what a model thinks reaches standard error alone, and only where it was asked for."""
+    thought = f"<think>The log says 1807.</think>{FACT}"
+    with ScriptedServer({CHAT: answer(thought[:20], thought[20:])}) as server:
+        plain = run_lctx(tmp_path, *via(server, "notes.md", QUESTION), cwd=folder)
+        shown = run_lctx(tmp_path, *via(server, "notes.md", QUESTION, "--show-reasoning"), cwd=folder)
+        hidden = run_lctx(tmp_path, *via(server, "notes.md", QUESTION, "--format", "json"), cwd=folder)
+    assert b"1807" not in plain.stdout + plain.stderr + hidden.stdout + shown.stdout
+    assert b"The log says 1807." in shown.stderr
+    assert plain.stdout == shown.stdout
+    assert FACT.split(maxsplit=1)[0] in plain.stdout.decode()
