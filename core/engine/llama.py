@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lctx.core.engine.listening import listens_as_asked, require_free
 from lctx.core.engine.managed import ManagedStart, ending
 from lctx.core.engine.state import ServerFiles, ServerState
 from lctx.core.errors import EngineCrashedError, EngineError, EngineMissingError, ModelFileError
@@ -34,9 +35,23 @@ class LlamaStart(ManagedStart):
         keep_alive_s: float | None,
         on_status: Callable[[str], None],
         rope: "RopeChoice | None" = None,
+        listen: tuple[str, int] | None = None,
+        api_key: str | None = None,
     ) -> None:
-        """Look for the server and start it where there is none; nothing here waits."""
-        spec = LlamaSpec(model, name, window, rope)
+        """Look for the server and start it where there is none; nothing here waits.
+
+        Args:
+            model: The GGUF file.
+            name: The model as the user calls it.
+            window: Tokens of prompt and answer together.
+            runtime: Where the files of running servers are.
+            keep_alive_s: How long it stays when idle. None: forever.
+            on_status: Told one line whenever the wait gets another reason.
+            rope: The rope that it is started with; None as the file has it.
+            listen: A host and a port, 0 for a free one; None for a socket that this user alone can open.
+            api_key: What requests must carry; None for a random key.
+        """
+        spec = LlamaSpec(model, name, window, rope, listen=listen, api_key=api_key)
         super().__init__(spec, runtime, keep_alive_s=keep_alive_s, on_status=on_status)
 
 
@@ -46,10 +61,20 @@ class LlamaSpec:
     engine = "llama.cpp"
     dying_s = _DYING_S
     last_words: str | None = None
-    api_key: str | None = None
 
-    def __init__(self, model: Path, name: str, window: int, rope: "RopeChoice | None" = None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        name: str,
+        window: int,
+        rope: "RopeChoice | None" = None,
+        *,
+        listen: tuple[str, int] | None = None,
+        api_key: str | None = None,
+    ) -> None:
         self.name = name
+        self.api_key = api_key
+        self.listen = listen
         self.window = window if rope is None else min(window, rope.window)
         self._model = model.absolute()
         self._choice = rope
@@ -70,23 +95,31 @@ class LlamaSpec:
         return name
 
     def serves(self, state: ServerState) -> bool:
-        """Whether a running server has the window and the rope."""
+        """Whether a running server has the window, the rope, and the address that was asked for."""
         wanted = self._rope.fingerprint if self._rope else None
-        return state.rope_fingerprint == wanted and state.asked_window >= self.window
+        reaches = state.rope_fingerprint == wanted and state.asked_window >= self.window
+        return reaches and listens_as_asked(state, self.listen, self.api_key)
 
     def describe(self, state: ServerState) -> str:
-        """The rope of a running server, or its window."""
+        """What a running server has that this one must not have: its rope, its window, its address."""
+        wanted = self._rope.fingerprint if self._rope else None
+        if state.rope_fingerprint == wanted and state.asked_window >= self.window:
+            return "another address or key"
         return state.rope or f"a window of {state.window}"
 
     def check(self) -> None:
-        """Raise where the file is no model, or xllamacpp is not installed."""
+        """Raise where the file is no model, xllamacpp is not installed, or the port is taken."""
         check_model(self._model)
         check_installed()
+        if self.listen is not None:
+            require_free(*self.listen)
 
     def child(self, files: ServerFiles) -> tuple[str, list[str]]:
         """The module of the server's process, and its arguments."""
         arguments = [str(files.folder), files.id, str(self._model), str(self.window), self.name]
         options = ["--rope", self._rope.to_json()] if self._rope else []
+        if self.listen is not None:
+            options += ["--host", self.listen[0], "--port", str(self.listen[1])]
         return _CHILD, [*options, "--", *arguments]
 
     def failed(self, state: ServerState, files: ServerFiles) -> EngineError:

@@ -54,8 +54,8 @@ def parameters(arguments: argparse.Namespace, files: ServerFiles, key: str) -> A
     params = CommonParams()
     params.model.path = arguments.model
     params.model_alias = {arguments.name}
-    params.hostnames = [listen_at(files)]
-    params.port = 0  # the kernel picks one that is free
+    params.hostnames = [arguments.host or listen_at(files)]
+    params.port = arguments.port  # 0: the kernel picks one that is free
     params.api_keys = [key]
     params.ui = False
     params.n_ctx = -(-sensible_window(arguments) // _WINDOW_STEP) * _WINDOW_STEP
@@ -182,6 +182,8 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("--lock-fd", type=int, required=True)
     parser.add_argument("--rope", type=LlamaRope.from_json)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--threads-batch", type=int, default=0)
     parser.add_argument("--poll", type=int, default=0)
@@ -208,6 +210,7 @@ def main() -> int:
         phase=Phase.LOADING,
         rope=arguments.rope.label if arguments.rope else None,
         rope_fingerprint=arguments.rope.fingerprint if arguments.rope else None,
+        is_served=arguments.host is not None,
     )
     return serve(arguments, files, state)
 

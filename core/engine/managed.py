@@ -48,6 +48,7 @@ class ServerSpec(Protocol):
         name: The model, as the user calls it.
         window: Tokens that one request must be able to hold.
         api_key: What requests must carry, or None for a random one.
+        listen: The host and the port that are to be open to other programs; None for a place of our own.
         dying_s: How long its processes may take to notice that one of them died.
         last_words: What its server answers once the process that computes has died; None where it dies too.
     """
@@ -56,6 +57,7 @@ class ServerSpec(Protocol):
     name: str
     window: int
     api_key: str | None
+    listen: tuple[str, int] | None
     dying_s: float
     last_words: str | None
 
@@ -224,6 +226,11 @@ class ManagedStart:
             return
         if not self._spec.serves(state):
             has = self._spec.describe(state)
+            if state.is_served and self._spec.listen is None:
+                raise EngineRefusedError(
+                    f"{self._spec.name}: lctx serve opened it with {has}, which this command cannot use",
+                    f"serve it anew with what is needed, or end it: lctx stop {state.id}",
+                )
             lease = try_lock(self._files.lease)
             if lease is None:
                 self._wait_for(f"used by another command with {has}")

@@ -39,7 +39,7 @@ class EngineSettings:
         rope: The rope that llama is started with; None as its file has it. It bounds the window.
         launch: What vllm is started with, where it has no address.
         vllm_python: The interpreter that has vLLM; None for `LCTX_VLLM_PYTHON`, then lctx's own.
-        listen: The host and the port of a vLLM that is started; None for a socket of this user's.
+        listen: The host and the port of a server that is started; None for a socket of this user's.
     """
 
     kind: str
@@ -123,6 +123,8 @@ def start_engine(
             keep_alive_s=settings.keep_alive_s,
             on_status=on_status or (lambda _: None),
             rope=settings.rope,
+            listen=settings.listen,
+            api_key=settings.api_key,
         )
         return PendingEngine(settings, start)
     if settings.kind == "vllm" and settings.address is None and settings.launch is not None:

@@ -121,6 +121,7 @@ class ServerState:
         hint: What to do about the error.
         kv_tokens: Tokens that its KV cache holds, as the engine printed it; None where it does not.
         traits: What it was started with that another command may want otherwise; None for nothing such.
+        is_served: Whether `lctx serve` opened its address, so that programs use it that hold no lease.
     """
 
     id: str
@@ -145,6 +146,7 @@ class ServerState:
     hint: str | None = None
     kv_tokens: int | None = None
     traits: str | None = None
+    is_served: bool = False
 
 
 def write_state(files: ServerFiles, state: ServerState) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lctx.core.engine.listening import free_port, listens_as_asked, require_free, tcp_address
 from lctx.core.engine.managed import ManagedStart, ending
 from lctx.core.engine.state import MAX_SOCKET_PATH, ServerFiles, ServerState
 from lctx.core.errors import (
@@ -62,6 +62,7 @@ class VllmOrder:
         rope: The scaling in a few words, or None for the model's own.
         rope_fingerprint: Tells that scaling from every other.
         traits: What it is started with that another command may want otherwise.
+        is_served: Whether its address is open to other programs on purpose.
     """
 
     command: list[str]
@@ -74,6 +75,7 @@ class VllmOrder:
     rope: str | None
     rope_fingerprint: str | None
     traits: str
+    is_served: bool = False
 
     def to_json(self) -> str:
         """One argument of a command line."""
@@ -134,7 +136,7 @@ class VllmSpec:
         self.api_key = api_key
         self._launch = launch
         self._python = python
-        self._listen = listen
+        self.listen = listen
         self._on_status = on_status
         self._version = ""
         self._fingerprint: str | None = None
@@ -157,8 +159,7 @@ class VllmSpec:
         """Whether a running server has the rope, the precision, the window, and the address asked for."""
         same = (state.rope_fingerprint, state.traits) == (self._fingerprint, self._launch.traits)
         fits = state.window >= self.window
-        listens = self._listen is None or state.address == _tcp_address(*self._listen)
-        return same and fits and listens and self.api_key in {None, state.api_key}
+        return same and fits and listens_as_asked(state, self.listen, self.api_key)
 
     def describe(self, state: ServerState) -> str:
         """What a running server has that this one must not have."""
@@ -182,6 +183,8 @@ class VllmSpec:
         if found.warning:
             self._on_status(found.warning)
         self._python, self._version = found.python, f"{found.package}/{found.version}"
+        if self.listen is not None:
+            require_free(*self.listen)
 
     def child(self, files: ServerFiles) -> tuple[str, list[str]]:
         """The module of the server's process, and its arguments."""
@@ -189,13 +192,19 @@ class VllmSpec:
         from lctx.core.planning.rope import rope_label
 
         launch = self._launch
-        listen: Path | tuple[str, int] = self._listen or files.socket
+        listen: Path | tuple[str, int] = self.listen or files.socket
         if isinstance(listen, Path) and len(os.fsencode(listen)) > MAX_SOCKET_PATH:
-            listen = (_LOOPBACK, _free_port())
-        address = f"unix://{listen}" if isinstance(listen, Path) else _tcp_address(*listen)
+            listen = (_LOOPBACK, 0)
+        environment = vllm_settings(launch)
+        if isinstance(listen, Path):
+            address = f"unix://{listen}"
+        else:
+            listen = (listen[0], listen[1] or free_port(listen[0]))
+            address = tcp_address(*listen)
+            environment |= {"PYTHONPATH": str(place_guard(files.folder))}
         order = VllmOrder(
             command=[str(self._python), *vllm_arguments(launch, listen)],
-            environment=vllm_settings(launch),
+            environment=environment,
             address=address,
             name=launch.name,
             model=str(launch.model),
@@ -204,6 +213,7 @@ class VllmSpec:
             rope=rope_label(launch.rope) if launch.rope else None,
             rope_fingerprint=self._fingerprint,
             traits=launch.traits,
+            is_served=self.listen is not None,
         )
         return _CHILD, ["--", str(files.folder), files.id, order.to_json()]
 
@@ -274,12 +284,15 @@ def server_id(model: Path) -> str:
     return f"vllm-{blake2b(identity, digest_size=4).hexdigest()}"
 
 
-def _tcp_address(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def place_guard(folder: Path) -> Path:
+    """A directory in `folder` with nothing in it but a copy of the guard, for vLLM's interpreter to import.
 
+    Raises:
+        OSError: It cannot be written.
+    """
+    from lctx.core.engine import vllm_guard
+    from lctx.core.storage import ensure_directory, write_atomically
 
-def _free_port() -> int:
-    """A port that was free a moment ago; where somebody took it since, vLLM says so."""
-    with socket.create_server((_LOOPBACK, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    place = ensure_directory(folder / "guard")
+    write_atomically(place / f"{vllm_guard.MODULE}.py", Path(vllm_guard.__file__).read_bytes())
+    return place

@@ -211,6 +211,7 @@ def main() -> int:
         rope_fingerprint=order.rope_fingerprint,
         activity="starting",
         traits=order.traits,
+        is_served=order.is_served,
     )
     return VllmServer(files, order, state, arguments.lock_fd).serve()
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from lctx.core.engine import vllm_guard
 from lctx.core.engine.cores import usable_cores
 from lctx.core.planning.launch import VllmLaunch
 
@@ -81,6 +82,8 @@ def vllm_arguments(launch: VllmLaunch, listen: Path | tuple[str, int]) -> list[s
         "disable-uvicorn-access-log",
         *(("enforce-eager",) if launch.enforce_eager else ()),
     ]
+    if not isinstance(listen, Path):
+        flags["middleware"] = f"{vllm_guard.MODULE}.Guard"  # anybody can knock there: see vllm_guard.py
     # `--name=value`: a value that begins with a dash is a value still.
     told = [f"--{name}={value}" for name, value in flags.items()]
     return ["-m", MODULE, *told, *(f"--{name}" for name in switches)]
