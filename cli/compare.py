@@ -258,7 +258,7 @@ def resolved(name: str | None, folders: "Directories", notes: Notes | None = Non
 
     try:
         return resolve_model(name, folders.cache, told, cards=True, state=folders.state)
-    except OSError as error:  # a name too long for a path, a folder that may not be looked into
+    except OSError as error:  # a folder that may not be looked into
         shown = (name or "the embedded model")[:_SHOWN]
         raise UsageError(
             f"{shown}: {(error.strerror or str(error)).lower()}", "lctx models ls lists what there is"

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from lctx.cli.arrange import arrange
 from lctx.cli.durations import short_duration
 from lctx.cli.output import Sink
-from lctx.cli.report import Piece, Table
+from lctx.cli.report import Piece, Table, first_that_fits
 from lctx.core.planning.comparison import Comparison
 from lctx.core.planning.memory import format_bytes
 
@@ -17,11 +16,8 @@ def comparison_report(title: str, rows: Sequence[Comparison], sink: Sink) -> lis
     """Everything that a comparison says, as wide as `sink` is."""
     head: list[Piece] = [title, *_legend(rows)]
     tail: list[Piece] = [*_bases(rows)]
-    return arrange(
-        sink,
-        [*head, _whole(rows), *tail, *_warnings(rows)],
-        [*head, *_by_device(rows), *tail, *_warnings(rows)],
-    )
+    whole = [*head, _whole(rows), *tail, *_warnings(rows)]
+    return list(first_that_fits(sink, whole, [*head, *_by_device(rows), *tail, *_warnings(rows)]))
 
 
 def _legend(rows: Sequence[Comparison]) -> Iterator[str]:

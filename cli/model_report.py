@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from lctx.cli.arrange import arrange
 from lctx.cli.compare_report import comparison_report
 from lctx.cli.model_record import LayerRow, ModelRow, ShowRecord
 from lctx.cli.output import Sink
-from lctx.cli.report import Piece, Table
+from lctx.cli.report import Piece, Table, first_that_fits
 from lctx.core.planning.comparison import Comparison
 from lctx.core.planning.memory import format_bytes
 
@@ -49,7 +48,7 @@ def models_report(rows: Sequence[ModelRow], sink: Sink) -> list[Piece]:
         ],
         frozenset({1, 2, 3, 4}),
     )
-    return arrange(sink, [whole, _LEGEND], [short, _LEGEND])
+    return list(first_that_fits(sink, [whole, _LEGEND], [short, _LEGEND]))
 
 
 def model_report(record: ShowRecord, rows: Sequence[Comparison], sink: Sink) -> list[Piece]:
@@ -66,7 +65,7 @@ def model_report(record: ShowRecord, rows: Sequence[Comparison], sink: Sink) -> 
     )
     pieces: list[Piece] = [*_lines(record)]
     if record.model.layers:
-        pieces += [*arrange(sink, [layers]), *arrange(sink, [cache])]
+        pieces += [layers, cache]
     title = "on a device: the largest window that fits, up to the model's own"
     return [*pieces, *comparison_report(title, rows, sink)]
 

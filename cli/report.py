@@ -130,6 +130,20 @@ def _print_on_terminal(pieces: Sequence[Piece]) -> None:
             console.print(Text(one_line(piece)))
 
 
+def first_that_fits(sink: Sink, *arrangements: Sequence[Piece]) -> Sequence[Piece]:
+    """The first arrangement whose tables fit where `sink` goes, else the last; a pipe is wide enough."""
+    import os
+    import shutil
+
+    if not sink.is_terminal or os.environ.get("TERM", "dumb") == "dumb":
+        return arrangements[0]
+    columns = shutil.get_terminal_size().columns
+    for pieces in arrangements:
+        if all(fits(piece, columns) for piece in pieces if isinstance(piece, Table)):
+            return pieces
+    return arrangements[-1]
+
+
 def fits(table: Table, columns: int) -> bool:
     """Whether no number of `table` and no word is broken on so many columns of a terminal; sentences wrap."""
     from rich.cells import cell_len

@@ -13,9 +13,8 @@ import pytest
 from cli_answers import LCTX, environment, run_lctx
 from terminal import Terminal, clean_environment, output_of, require_tmux
 
-from lctx.cli.arrange import fits_in
 from lctx.cli.compare import NOTABLE
-from lctx.cli.report import Table
+from lctx.cli.report import Table, fits
 from lctx.core.models.cards import find_card, model_cards
 from lctx.core.models.derive import card_profile
 from lctx.core.models.effective import effective_window, record_effective_window
@@ -293,7 +292,7 @@ def _holds(words, parts):
         (["models", "ls", "--format", "ndjson"], "--format ndjson: not one of text, json, md"),
         (["models", "shoe"], "shoe: no such command"),
         (["models"], "no command was given"),
-        (["models", "show", "x" * 5000], "file name too long\nhint: lctx models ls"),
+        (["models", "show", "x" * 5000], "no such model\nhint: lctx downloads nothing"),
         (["plan", "--compare", "gone.pdf"], "gone.pdf: no such file"),
         (["plan", "--compare", "--model", "Qwen3-8B,Llama-3.2-8B"], "Llama-3.2-8B: no such model"),
         (["plan", "--compare", "--kv-dtype", "fp7"], "--kv-dtype fp7: not one of"),
@@ -329,8 +328,8 @@ def test_a_table_fits_where_no_number_is_broken():
     """This test ensures that numbers and words keep their columns whole, and only sentences wrap."""
     table = Table(("name", "n", "why"), [("Qwen3-8B", "1,048,576", "so it is")], frozenset({1}))
     least = len("Qwen3-8B") + 2 + len("1,048,576") + 2 + len("so it is")
-    assert fits_in(table, least)
-    assert not fits_in(table, len("Qwen3-8B") + 2 + len("1,048,576") + 1)
+    assert fits(table, least)
+    assert not fits(table, len("Qwen3-8B") + 2 + len("1,048,576") + 1)
 
 
 @pytest.mark.terminal

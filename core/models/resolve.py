@@ -22,6 +22,7 @@ _VERSION = 4  # of the rules below: a profile that was kept under other rules is
 # Weights as they were published, whose scores hold for them: as GGUF and as vLLM name it.
 _UNQUANTISED = frozenset(("F32", "F16", "BF16", "float32", "float16", "bfloat16"))
 _SAMPLE_BYTES = 1 << 16
+_SHOWN = 80
 
 
 def resolve_model(
@@ -76,6 +77,7 @@ def _unknown(name: str, *, cards: bool) -> UsageError:
 
     from lctx.core.models.cards import near_cards
 
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
     close: list[str] = []
     with suppress(OSError):
         here = sorted(path.name for path in Path().glob("*.gguf"))[:100]
@@ -83,9 +85,9 @@ def _unknown(name: str, *, cards: bool) -> UsageError:
     if cards:
         close = [*dict.fromkeys([*close, *near_cards(name)])][:3]
     if close:
-        return UsageError(f"{name}: no such model", f"did you mean {' or '.join(close)}?")
+        return UsageError(f"{shown}: no such model", f"did you mean {' or '.join(close)}?")
     return UsageError(
-        f"{name}: no such model",
+        f"{shown}: no such model",
         f"{_WHAT_MODELS_ARE}; without --model it is {embedded.EMBEDDED_NAME}; lctx models ls lists all",
     )
 
