@@ -127,10 +127,10 @@ def _llama(profile: ModelProfile, hardware: Hardware) -> _Sizes:
 
 
 def _vllm(profile: ModelProfile, window: Window, hardware: Hardware) -> _Sizes:
-    device, widths, weight_bytes = hardware.device, profile.widths, profile.weight_bytes
+    device, widths = hardware.device, profile.widths
     assert widths is not None  # noqa: S101 - fit_of has looked
-    assert weight_bytes is not None  # noqa: S101
     pool = block_pool(profile, hardware)
+    weight_bytes = loaded_bytes(profile, pool.settings.model_dtype)
     on_gpu = device.kind is DeviceKind.GPU
     rope = window.rope
 
@@ -148,6 +148,14 @@ def _vllm(profile: ModelProfile, window: Window, hardware: Hardware) -> _Sizes:
 
 def _rope_at(rope: RopeChoice | None, tokens: int) -> RopeChoice | None:
     return None if rope is None else replace(rope, window=tokens)
+
+
+def loaded_bytes(profile: ModelProfile, model_dtype: KvDtype) -> int:
+    """Bytes of the weights once they are loaded: plain ones become as wide as what is computed in."""
+    assert profile.weight_bytes is not None  # noqa: S101 - callers have looked
+    if profile.quantization not in {"bfloat16", "float16", "float32"}:
+        return profile.weight_bytes
+    return profile.weight_bytes * model_dtype.num_bytes // KvDtype(profile.quantization).num_bytes
 
 
 def block_pool(profile: ModelProfile, hardware: Hardware) -> BlockPool:

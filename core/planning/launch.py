@@ -9,7 +9,7 @@ from typing import Any
 from lctx.core.errors import UsageError
 from lctx.core.models.profile import AttentionShape, ModelProfile
 from lctx.core.planning.devices import DeviceKind
-from lctx.core.planning.hardware import Hardware, block_pool
+from lctx.core.planning.hardware import Hardware, block_pool, loaded_bytes
 from lctx.core.planning.kv_blocks import BlockPool, plan_blocks
 from lctx.core.planning.kv_cache import KvDtype
 from lctx.core.planning.memory import MemoryPlan, does_not_fit, largest_window
@@ -297,21 +297,13 @@ def _memory(
     device, widths = hardware.device, profile.widths
     assert widths is not None  # noqa: S101 - _pool has looked
     choice = replace(rope, window=tokens) if rope else None
-    weights = -(-_loaded_bytes(profile, pool.settings.model_dtype) // stages)
+    weights = -(-loaded_bytes(profile, pool.settings.model_dtype) // stages)
     if device.kind is DeviceKind.GPU:
         return plan_memory_vllm(
             device.memory_bytes, weights, pool, widths, rope=choice, window=tokens, settings=settings
         )
     available = device.available_bytes or device.memory_bytes
     return plan_memory_cpu(available, weights, pool, widths, rope=choice, window=tokens, settings=settings)
-
-
-def _loaded_bytes(profile: ModelProfile, model_dtype: KvDtype) -> int:
-    """Bytes of the weights once they are loaded: plain ones become as wide as what is computed in."""
-    assert profile.weight_bytes is not None  # noqa: S101 - _pool has looked
-    if profile.quantization not in {"bfloat16", "float16", "float32"}:
-        return profile.weight_bytes
-    return profile.weight_bytes * model_dtype.num_bytes // KvDtype(profile.quantization).num_bytes
 
 
 def _with_kv_bytes(tokens: int, *, memory_at: Callable[[int], MemoryPlan], kv_bytes: int) -> MemoryPlan:
