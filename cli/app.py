@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lctx.cli import options
+from lctx.cli.commands_engines import register
 from lctx.cli.commands_models import models
 from lctx.cli.light import LightCommand, LightGroup
 from lctx.cli.request import Request
@@ -248,6 +249,7 @@ def plan(
 
 
 app.add_typer(models, name="models")
+register(app)
 
 
 @app.command(cls=LightCommand)

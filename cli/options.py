@@ -235,6 +235,95 @@ FitWindow = Annotated[
         "--window", metavar="N", help="Tokens of prompt and answer together. [default: the largest that fits]"
     ),
 ]
+ServedModel = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="A GGUF file, a Hugging Face directory, or a model's name; else the embedded one.",
+        show_default=False,
+    ),
+]
+Host = Annotated[
+    str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is every network.")
+]
+Port = Annotated[str, typer.Option("--port", metavar="N", help="The port to listen on; 0 is a free one.")]
+ServeKeepAlive = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-alive", metavar="TIME", help="How long it stays without lctx using it. [default: -1, forever]"
+    ),
+]
+Foreground = Annotated[
+    bool, typer.Option("--foreground", help="Stay until Ctrl-C, and take the engine along then.")
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option("--dtype", metavar="TYPE", help="What vLLM computes in. [default: as the model has it]"),
+]
+MaxNumSeqs = Annotated[
+    str | None, typer.Option("--max-num-seqs", metavar="N", help="Requests at once. [default: planned]")
+]
+MaxNumBatchedTokens = Annotated[
+    str | None,
+    typer.Option(
+        "--max-num-batched-tokens",
+        metavar="N",
+        help="Tokens of a step of vLLM: how finely progress shows and a request can be dropped.",
+    ),
+]
+KvCacheMemoryBytes = Annotated[
+    str | None,
+    typer.Option(
+        "--kv-cache-memory-bytes", metavar="N", help="KV cache of each device. [default: what memory is left]"
+    ),
+]
+PipelineParallel = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline-parallel-size", metavar="N", help="Stages of layers; the other GPUs divide the heads."
+    ),
+]
+ContextParallel = Annotated[
+    str | None,
+    typer.Option(
+        "--decode-context-parallel-size", metavar="N", help="GPUs that divide the tokens, not the heads."
+    ),
+]
+Quantization = Annotated[
+    str | None,
+    typer.Option("--quantization", metavar="NAME", help="Quantise weights while they are loaded, as fp8."),
+]
+LoadFormat = Annotated[
+    str | None,
+    typer.Option("--load-format", metavar="NAME", help="Where vLLM's weights come from; dummy is random."),
+]
+EnforceEager = Annotated[
+    bool | None, typer.Option("--enforce-eager", help="Compile nothing: starts sooner, decodes slower.")
+]
+BatchInvariant = Annotated[
+    bool | None,
+    typer.Option("--batch-invariant", help="The same answer whatever runs beside it; slower."),
+]
+LoggedServer = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="An engine, as lctx ps names it; the one that spoke last without one.",
+        show_default=False,
+    ),
+]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on until the engine ends, or Ctrl-C.")]
+Lines = Annotated[
+    str | None, typer.Option("-n", "--lines", metavar="N", help="Only the last N lines. [default: all]")
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SOURCE...", help="Files, directories, - for standard input.", show_default=False),
+]
+WarmStrategy = Annotated[
+    str | None,
+    typer.Option("--strategy", metavar="full", help="Whose prefix is read. [default: full]"),
+]
 
 
 def checked_table_format(wanted: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from lctx.core.errors import ExitCode, LctxError
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
-COMMANDS = ("ask", "plan", "models", "ps", "stop", "doctor")
+COMMANDS = ("ask", "plan", "models", "warm", "serve", "ps", "logs", "stop", "doctor")
 BELOW = {"models": ("ls", "show", "fit")}
 """The commands that stand below another."""
 
