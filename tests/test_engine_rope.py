@@ -45,7 +45,7 @@ from lctx.core.engine.state import ServerFiles
 
 model, folder, window, given = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
 rope = LlamaRope.from_json(given["rope"]) if "rope" in given else None
-arguments = Namespace(model=model, name="m", window=window, rope=rope, threads=1, threads_batch=1, poll=0)
+arguments = Namespace(model=model, name="m", window=window, rope=rope, threads=1, threads_batch=1, poll=0, host=None, port=0)
 params = parameters(arguments, ServerFiles(folder, "x"), "key")
 params.hostnames, params.warmup, params.verbosity = ["127.0.0.1"], False, 4
 for name, value in given.get("fields", {}).items():
@@ -140,7 +140,7 @@ def test_the_rope_in_a_few_words():
     """This test ensures that people see the kind, the factor and both lengths, and nothing where nothing is scaled."""
     rope = rope_from_config(SMOLLM2)
     assert rope_label(choose_rope(rope, 16_384)) == "yarn x2 (8,192 -> 16,384)"
-    assert rope_label(choose_rope(rope, 10_000, RopeType.DYNAMIC)) == "dynamic x1.23438 (8,192 -> 10,112)"
+    assert rope_label(choose_rope(rope, 10_000, RopeType.DYNAMIC)) == "dynamic x1.234375 (8,192 -> 10,112)"
     assert rope_label(choose_rope(rope, 4096)) is None
 
 

@@ -33,7 +33,7 @@ import xllamacpp
 from lctx.core.engine.llama_child import parameters
 from lctx.core.engine.state import ServerFiles
 
-arguments = Namespace(model=sys.argv[1], window=int(sys.argv[2]), name="x", threads=2, threads_batch=2, poll=0, rope=None)
+arguments = Namespace(model=sys.argv[1], window=int(sys.argv[2]), name="x", threads=2, threads_batch=2, poll=0, rope=None, host=None, port=0)
 params = parameters(arguments, ServerFiles(Path(sys.argv[3]), "x"), "a key for the tests")
 params.verbosity = 4  # the sizes of its buffers
 server = xllamacpp.Server(params)
