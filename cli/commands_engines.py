@@ -38,7 +38,7 @@ def serve(
     quiet: options.Quiet = None,
     format: options.ReportFormat = "text",  # noqa: A002 - named as the option is
 ) -> Job:
-    """Start an engine that other programs can use too, and print its address and key.
+    """Start an engine for other programs too; print address and key.
 
     It speaks OpenAI's API, stays until lctx stop, and ask finds it as well. Its key is LCTX_API_KEY, else
     random.
@@ -74,7 +74,7 @@ WISHES = (
 def logs(
     server: options.LoggedServer = None, *, follow: options.Follow = False, lines: options.Lines = None
 ) -> Job:
-    """Print what an engine said, also one that failed to start."""
+    """Print what an engine said, also one that did not start."""
 
     def job(started: float) -> ExitCode:
         from lctx.cli.logs import run_logs
@@ -104,7 +104,7 @@ def warm(
     no_cache: options.NoCache = None,
     format: options.ReportFormat = "text",  # noqa: A002 - named as the option is
 ) -> Job:
-    """Have an engine read sources now, so that the first question finds them read.
+    """Have an engine read sources before they are asked about.
 
     For questions that read everything:
 

@@ -86,10 +86,9 @@ def run_serve(request: ServeRequest, wanted: str, _started: float) -> ExitCode:
         )
         state = _ready(pending, runtime, profile)
         notes.clear()
-        _show(state, runtime, wanted)
         if request.foreground:
-            notes.line(f"{state.name} stays until Ctrl-C")
-            return _stay(pending, state, runtime)
+            return _stay(pending, state, runtime, wanted, notes)
+        _show(state, runtime, wanted)
         pending.close()
         notes.line(f"{state.name} stays; end it with: lctx stop {state.id}")
         return ExitCode.OK
@@ -209,13 +208,17 @@ def _stop_loading(runtime: Path, name: str) -> None:
             stop_servers(runtime, server.id)
 
 
-def _stay(pending: "PendingEngine", state: "ServerState", runtime: Path) -> ExitCode:
-    """Wait for Ctrl-C, and end the engine then. The lease ends it too, should this process be killed."""
+def _stay(
+    pending: "PendingEngine", state: "ServerState", runtime: Path, wanted: str, notes: Notes
+) -> ExitCode:
+    """Show where it is, wait for Ctrl-C, and end the engine then; so does the lease if this is killed."""
     from lctx.core.engine.servers import stop_servers
     from lctx.core.engine.state import ServerFiles
 
     files = ServerFiles(runtime, state.id)
     try:
+        _show(state, runtime, wanted)
+        notes.line(f"{state.name} stays until Ctrl-C")
         while files.alive:
             time.sleep(_POLL_S)
     except KeyboardInterrupt:

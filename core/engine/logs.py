@@ -117,9 +117,8 @@ class LogTail:
             current = self._files.log.stat()
         except FileNotFoundError:
             return False
-        if os.path.samestat(mine, current) and current.st_size < os.lseek(self._handle, 0, os.SEEK_CUR):
-            os.lseek(self._handle, 0, os.SEEK_SET)
-        return not os.path.samestat(mine, current)
+        is_cut = current.st_size < os.lseek(self._handle, 0, os.SEEK_CUR)
+        return is_cut or not os.path.samestat(mine, current)
 
     def _read_on(self) -> list[str]:
         if self._handle is None:
