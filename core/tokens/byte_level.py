@@ -7,12 +7,12 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeVar
 
 from lctx.core.errors import ModelFileError
 from lctx.core.tokens.control import is_marker
+from lctx.core.tokens.opened import TableTokenizer
 from lctx.core.tokens.table import VocabularyTable, build_table
 
 _Result = TypeVar("_Result")
@@ -24,28 +24,11 @@ _NUM_BYTES = 256
 _BETWEEN_WORDS = re.compile(r"(?<=[a-zA-Z])(?= [a-zA-Z])")
 
 
-class ByteLevelTokenizer:
+class ByteLevelTokenizer(TableTokenizer["_Vocabulary"]):
     """A tokenizer for a byte-level vocabulary; tiktoken is loaded at the first text."""
 
-    exact = True
-
-    def __init__(
-        self, name: str, specials: Mapping[str, int], open_table: Callable[[], VocabularyTable]
-    ) -> None:
-        """Make a tokenizer that calls `open_table` at the first text.
-
-        Args:
-            name: The vocabulary's hash.
-            specials: Control tokens with their ids.
-            open_table: Opens or builds the vocabulary.
-        """
-        self.hash = name
-        self._specials = specials
-        self._open_table = open_table
-
-    @cached_property
-    def _vocabulary(self) -> "_Vocabulary":
-        return _Vocabulary(self._open_table())
+    def _opened(self, table: VocabularyTable) -> "_Vocabulary":
+        return _Vocabulary(table)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; lone surrogates become U+FFFD."""
@@ -58,10 +41,6 @@ class ByteLevelTokenizer:
     def count_batch(self, texts: Sequence[str]) -> list[int]:
         """How many ids each text has."""
         return _on_all_cores(self._vocabulary.count, texts)
-
-    def special(self, token: str) -> int | None:
-        """The id of a control token, or None."""
-        return self._specials.get(token)
 
 
 class _Vocabulary:

@@ -15,6 +15,7 @@ from itertools import chain
 from lctx.core.models.gguf import GgufHeader
 from lctx.core.tokens.control import CONTROL_LOOKING
 from lctx.core.tokens.merging import NEVER, Rank, merge
+from lctx.core.tokens.opened import TableTokenizer
 from lctx.core.tokens.table import VocabularyTable, build_table
 from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
 
@@ -26,28 +27,11 @@ _MAX_WORDS = 400_000  # remembered: about 100 MB
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(TableTokenizer["_Vocabulary"]):
     """A tokenizer for a vocabulary with scores; one process builds its table once, into the cache."""
 
-    exact = True
-
-    def __init__(
-        self, name: str, specials: Mapping[str, int], open_table: Callable[[], VocabularyTable]
-    ) -> None:
-        """Make a tokenizer that calls `open_table` at the first text.
-
-        Args:
-            name: The vocabulary's hash.
-            specials: Control tokens with their ids.
-            open_table: Opens or builds the vocabulary.
-        """
-        self.hash = name
-        self._specials = specials
-        self._open_table = open_table
-
-    @cached_property
-    def _vocabulary(self) -> "_Vocabulary":
-        return _Vocabulary(self._open_table())
+    def _opened(self, table: VocabularyTable) -> "_Vocabulary":
+        return _Vocabulary(table)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; lone surrogates become U+FFFD."""
@@ -65,10 +49,6 @@ class SentencePieceTokenizer:
         vocabulary = self._vocabulary
         vocabulary.expect(sum(map(len, texts)))
         return [sum(map(len, vocabulary.ids(text))) for text in texts]
-
-    def special(self, token: str) -> int | None:
-        """The id of a control token, or None."""
-        return self._specials.get(token)
 
 
 def build_sentencepiece(header: GgufHeader) -> bytes:
