@@ -135,6 +135,10 @@ class Asking:
         for text in invocation.warnings:
             self.warn(text)
         require_one(invocation)
+        if self._settings.endpoints:
+            from lctx.cli.endpoints import with_endpoint
+
+            self._settings = with_endpoint(self._settings, invocation.sources, self.warn)
         folders = usable_directories(self.warn)
         cache = ByteCache(folders.cache / "content" if self._settings.cache else None)
         self._attachment = Attachment(self._settings, folders, self._notes.progress, self.warn, start=True)

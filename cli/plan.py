@@ -96,6 +96,10 @@ def _make(
     for text in invocation.warnings:
         warn(text)
     require_one(invocation)
+    if settings.endpoints:
+        from lctx.cli.endpoints import with_endpoint
+
+        settings = with_endpoint(settings, invocation.sources, warn)
     folders = usable_directories(warn)
     cache = ByteCache(folders.cache / "content" if settings.cache else None)
     # A window that is out of reach is told when the sources are read, with commands that fit.

@@ -34,6 +34,7 @@ class Settings:
         model: A model's name, a GGUF file or a folder; None is the embedded model.
         engine: "llama", "vllm" or "endpoint".
         endpoint: The address of an engine that is already there.
+        endpoints: Addresses of several that serve the same model; `endpoint` is stronger.
         vllm_python: The interpreter whose vLLM is started; None for lctx's own.
         format: One of `FORMATS`.
         max_tokens: At most this many tokens of answer, or None for the model's habit.
@@ -57,6 +58,7 @@ class Settings:
     model: str | None = None
     engine: str = "llama"
     endpoint: str | None = None
+    endpoints: tuple[str, ...] = ()
     vllm_python: Path | None = None
     format: str = "text"
     max_tokens: int | None = None
@@ -79,13 +81,20 @@ class Settings:
     @property
     def is_managed(self) -> bool:
         """Whether the engine is one that lctx starts and stops itself."""
-        return self.engine == "llama" or (self.engine == "vllm" and self.endpoint is None)
+        return self.engine == "llama" or (self.engine == "vllm" and not (self.endpoint or self.endpoints))
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("not a text")
     return value.strip()
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not parts:
+        raise ValueError("not a list of texts")
+    return tuple(dict.fromkeys(_text(part) for part in parts))
 
 
 def _flag(value: object) -> bool:
@@ -145,6 +154,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "model": _text,
     "engine": _choice(*ENGINES),
     "endpoint": _text,
+    "endpoints": _texts,
     "vllm_python": lambda value: Path(_text(value)).expanduser(),
     "format": _choice(*FORMATS),
     "max_tokens": _number(1),
@@ -212,12 +222,12 @@ def _assemble(values: dict[str, Any], given: Mapping[str, object]) -> Settings:
             "--endpoint: the llama engine is started by lctx and has no address to name",
             "add --engine vllm or --engine endpoint",
         )
-    if settings.engine == "endpoint" and not settings.endpoint:
+    if settings.engine == "endpoint" and not (settings.endpoint or settings.endpoints):
         raise UsageError(
             "the endpoint engine needs an address: no endpoint is named",
             "add --endpoint, such as --engine endpoint --endpoint http://127.0.0.1:8000",
         )
-    if settings.engine == "vllm" and not settings.endpoint and not settings.model:
+    if settings.engine == "vllm" and settings.is_managed and not settings.model:
         raise UsageError(
             "the vllm engine needs a model or an address: neither is named",
             "add --model DIRECTORY to start one, or --endpoint http://127.0.0.1:8000 for one that runs",
@@ -301,6 +311,7 @@ def _refuse_in_project(file: Path, values: Mapping[str, Any]) -> None:
     """A repository must not decide where your documents go, or loosen what you tightened."""
     refused = {
         "endpoint": "endpoint" in values,
+        "endpoints": "endpoints" in values,
         "engine": values.get("engine", "llama") != "llama",
         "vllm_python": "vllm_python" in values,
         "offline": values.get("offline", True) is False,
@@ -309,9 +320,10 @@ def _refuse_in_project(file: Path, values: Mapping[str, Any]) -> None:
     }
     for key, holds in refused.items():
         if holds:
+            option = "" if key == "endpoints" else f"--{key.replace('_', '-')}, "
             raise ConfigError(
                 f"{file}: {key} = {str(values[key])!r} cannot be set by a project",
-                f"set it yourself: --{key.replace('_', '-')}, {PREFIX}{key.upper()} or your own config.toml",
+                f"set it yourself: {option}{PREFIX}{key.upper()} or your own config.toml",
             )
 
 

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from lctx.cli.ask import interruption, read_all, require_one, told_error
+from lctx.cli.endpoints import with_endpoint
 from lctx.cli.exit import exit_code_of
 from lctx.cli.failure import checked_format
 from lctx.cli.notes import Notes, bar
@@ -55,6 +56,7 @@ def run_warm(request: Request, wanted: str, started: float) -> ExitCode:
     # With a question given, every argument is a source.
     invocation = invocation_of(replace(request, question=_OTHER), needs_question=False)
     require_one(invocation)
+    settings = with_endpoint(settings, invocation.sources, notes.warning)
     folders = usable_directories(notes.warning)
     for text in warnings:
         notes.warning(text)

@@ -52,14 +52,14 @@ def test_each_layer_wins_over_the_next(tmp_path, project):
 def test_every_key_can_be_set_everywhere(tmp_path):
     """This test ensures that a flag, a variable and a file know the same settings."""
     values = {
-        "model": "m", "engine": "vllm", "endpoint": "http://127.0.0.1:1", "format": "md", "max_tokens": "5",
+        "model": "m", "engine": "vllm", "endpoint": "http://127.0.0.1:1", "endpoints": "http://a:1,http://b:2", "format": "md", "max_tokens": "5",
         "budget": "6", "strategy": "full", "keep_alive": "-1", "wait": "1h30m", "seed": "0", "no_cite": "yes",
         "require_citations": "1", "quiet": "on", "show_reasoning": "on", "offline": "true", "no_cache": "TRUE", "window": "7",
         "gpu": "2xh200", "kv_dtype": "fp8", "price_per_hour": "2.50", "vllm_python": "/opt/vllm/bin/python",
     }  # fmt: skip
     assert set(values) == set(KEYS)
     expected = Settings(
-        model="m", engine="vllm", endpoint="http://127.0.0.1:1", format="md", max_tokens=5, budget=6,
+        model="m", engine="vllm", endpoint="http://127.0.0.1:1", endpoints=("http://a:1", "http://b:2"), format="md", max_tokens=5, budget=6,
         strategy="full", keep_alive=None, wait=5400.0, seed=0, cite=False, require_citations=True, quiet=True, show_reasoning=True,
         offline=True, cache=False, window=7, gpu="2xh200", kv_dtype="fp8", price_per_hour=2.5,
         vllm_python=Path("/opt/vllm/bin/python"),
