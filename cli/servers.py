@@ -9,13 +9,17 @@ from lctx.cli.durations import short_duration
 from lctx.cli.failure import checked_format
 from lctx.cli.notes import Notes
 from lctx.cli.output import open_sink
+from lctx.cli.report import Table, show_report
 from lctx.core.errors import ExitCode
 from lctx.core.storage import directories
 
 if TYPE_CHECKING:
     from lctx.core.engine.servers import ServerInfo
 
-_COLUMNS = ("NAME", "ENGINE", "MODEL", "WINDOW", "ROPE", "MEMORY", "UNTIL", "PID", "ADDRESS")
+_COLUMNS = (
+    "NAME", "ENGINE", "MODEL", "WINDOW", "KV USED", "MEMORY", "ROPE", "DEVICE", "UNTIL", "PID", "ADDRESS"
+)  # fmt: skip
+_NUMBERS = frozenset({3, 4, 5})
 
 
 def run_ps(wanted: str, _started: float) -> ExitCode:
@@ -23,7 +27,7 @@ def run_ps(wanted: str, _started: float) -> ExitCode:
     from lctx.core.engine.servers import list_servers
 
     checked_format(wanted)
-    _show(list_servers(directories().runtime), wanted, "no engine is running")
+    _show(list_servers(directories().runtime, ask=True), wanted, "no engine is running")
     return ExitCode.OK
 
 
@@ -40,12 +44,9 @@ def run_stop(name: str | None, wanted: str, _started: float) -> ExitCode:
     return ExitCode.OK
 
 
-def table_of(servers: Sequence["ServerInfo"], now: float) -> str:
-    """The engines as aligned columns with a head; one newline at the end."""
-    rows = [_COLUMNS, *(_row(server, now) for server in servers)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+def table_of(servers: Sequence["ServerInfo"], now: float) -> Table:
+    """The engines as a table, oldest first."""
+    return Table(_COLUMNS, [_row(server, now) for server in servers], _NUMBERS)
 
 
 def _row(server: "ServerInfo", now: float) -> tuple[str, ...]:
@@ -62,8 +63,10 @@ def _row(server: "ServerInfo", now: float) -> tuple[str, ...]:
         server.kind,
         one_line(server.name),
         f"{server.window:,}",
-        one_line(server.rope) if server.rope else "-",
+        "-" if server.kv_used is None else f"{server.kv_used:,}",
         f"{server.rss_bytes / 2**20:,.0f} MiB",
+        one_line(server.rope) if server.rope else "-",
+        one_line(server.device) if server.device else "-",
         until,
         str(server.pid),
         one_line(server.address),
@@ -77,6 +80,6 @@ def _show(servers: Sequence["ServerInfo"], wanted: str, none: str) -> None:
         record = {"schema_version": SCHEMA_VERSION, "servers": list(servers), "exit_code": 0}
         open_sink(None).write(encode(record, indent=2).decode() + "\n")
     elif servers:
-        open_sink(None).write(table_of(servers, time()))
+        show_report([table_of(servers, time())], open_sink(None))
     else:
         Notes().line(none)

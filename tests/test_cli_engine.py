@@ -170,7 +170,9 @@ def test_ps_and_stop_manage_what_ask_left(cold):
         time.sleep(0.2)  # the server looks now and then whether the command that used it is gone
     table = shown.splitlines()
     (server,) = servers(cold)
-    assert table[0].split() == ["NAME", "ENGINE", "MODEL", "WINDOW", "MEMORY", "UNTIL", "PID", "ADDRESS"]
+    assert table[0].split() == [
+        "NAME", "ENGINE", "MODEL", "WINDOW", "KV", "USED", "MEMORY", "ROPE", "DEVICE", "UNTIL", "PID", "ADDRESS"
+    ]  # fmt: skip
     assert server["id"] in table[1]
     assert "60 min" in table[1] or "59 min" in table[1]
     assert server["id"].encode() in run_lctx(cold, "doctor").stdout

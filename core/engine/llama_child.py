@@ -211,6 +211,7 @@ def main() -> int:
         rope=arguments.rope.label if arguments.rope else None,
         rope_fingerprint=arguments.rope.fingerprint if arguments.rope else None,
         is_served=arguments.host is not None,
+        device="CPU" if sys.platform.startswith("linux") else None,  # elsewhere its wheel may use the GPU
     )
     return serve(arguments, files, state)
 

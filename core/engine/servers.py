@@ -3,7 +3,7 @@
 import os
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lctx.core.engine.processes import clean_up, end_servers
@@ -42,6 +42,8 @@ class ServerInfo:
         kv_tokens: Tokens that its KV cache holds; None where the engine does not tell.
         traits: What it computes in and keeps its KV cache as, in a few words; None where nobody chose.
         log: Where what it said is written.
+        device: What computes, in a few words; None where that is not known.
+        kv_used: Tokens in its KV cache now; None where nobody asked it, or it does not tell.
     """
 
     id: str
@@ -63,11 +65,23 @@ class ServerInfo:
     kv_tokens: int | None = None
     traits: str | None = None
     log: Path | None = None
+    device: str | None = None
+    kv_used: int | None = None
 
 
-def list_servers(runtime: Path) -> list[ServerInfo]:
-    """The servers that run, oldest first. What dead ones left is removed on the way."""
-    return [_describe(files, state) for files, state in _running(runtime)]
+def list_servers(runtime: Path, *, ask: bool = False) -> list[ServerInfo]:
+    """The servers that run, oldest first. What dead ones left is removed on the way.
+
+    Args:
+        runtime: Where their files are.
+        ask: Also ask each of them what its KV cache holds.
+    """
+    running = _running(runtime)
+    if not ask:
+        return [_describe(files, state) for files, state in running]
+    from lctx.core.engine.kv_use import kv_used
+
+    return [replace(_describe(files, state), kv_used=kv_used(state)) for files, state in running]
 
 
 def stop_servers(runtime: Path, name: str | None = None) -> list[ServerInfo]:
@@ -133,6 +147,7 @@ def _describe(files: ServerFiles, state: ServerState) -> ServerInfo:
         kv_tokens=state.kv_tokens,
         traits=state.traits,
         log=files.log,
+        device=state.device,
     )
 
 

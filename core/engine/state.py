@@ -122,6 +122,7 @@ class ServerState:
         kv_tokens: Tokens that its KV cache holds, as the engine printed it; None where it does not.
         traits: What it was started with that another command may want otherwise; None for nothing such.
         is_served: Whether `lctx serve` opened its address, so that programs use it that hold no lease.
+        device: What computes, in a few words; None where that is not known.
     """
 
     id: str
@@ -147,6 +148,7 @@ class ServerState:
     kv_tokens: int | None = None
     traits: str | None = None
     is_served: bool = False
+    device: str | None = None
 
 
 def write_state(files: ServerFiles, state: ServerState) -> None:

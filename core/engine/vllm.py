@@ -63,6 +63,7 @@ class VllmOrder:
         rope_fingerprint: Tells that scaling from every other.
         traits: What it is started with that another command may want otherwise.
         is_served: Whether its address is open to other programs on purpose.
+        device: What computes, in a few words.
     """
 
     command: list[str]
@@ -76,6 +77,7 @@ class VllmOrder:
     rope_fingerprint: str | None
     traits: str
     is_served: bool = False
+    device: str | None = None
 
     def to_json(self) -> str:
         """One argument of a command line."""
@@ -214,6 +216,7 @@ class VllmSpec:
             rope_fingerprint=self._fingerprint,
             traits=launch.traits,
             is_served=self.listen is not None,
+            device=launch.device,
         )
         return _CHILD, ["--", str(files.folder), files.id, order.to_json()]
 

@@ -212,6 +212,7 @@ def main() -> int:
         activity="starting",
         traits=order.traits,
         is_served=order.is_served,
+        device=order.device,
     )
     return VllmServer(files, order, state, arguments.lock_fd).serve()
 

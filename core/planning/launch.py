@@ -95,6 +95,7 @@ class VllmLaunch:
         batch_invariant: Whether an answer is the same whatever runs beside it.
         seed: Of everything random in the engine.
         is_on_cpu: Whether a processor computes.
+        device: What computes, in a few words.
     """
 
     model: Path
@@ -119,6 +120,7 @@ class VllmLaunch:
     batch_invariant: bool = False
     seed: int = 0
     is_on_cpu: bool = False
+    device: str | None = None
 
     @property
     def traits(self) -> str:
@@ -172,6 +174,7 @@ def launch_of(
         batch_invariant=wishes.batch_invariant,
         seed=wishes.seed,
         is_on_cpu=on_cpu,
+        device=hardware.device.label,
     )
 
 
