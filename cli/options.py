@@ -238,7 +238,7 @@ FitWindow = Annotated[
 ServedModel = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="A GGUF file, a Hugging Face directory, or a model's name; else the embedded one.",
         show_default=False,
     ),
@@ -307,7 +307,7 @@ BatchInvariant = Annotated[
 LoggedServer = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]",
+        metavar="NAME",
         help="An engine, as lctx ps names it; the one that spoke last without one.",
         show_default=False,
     ),
@@ -318,7 +318,7 @@ Lines = Annotated[
 ]
 Sources = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SOURCE...", help="Files, directories, - for standard input.", show_default=False),
+    typer.Argument(metavar="SOURCE", help="Files, directories, - for standard input.", show_default=False),
 ]
 WarmStrategy = Annotated[
     str | None,
