@@ -27,6 +27,10 @@ _POLL_S = 0.2
 _MOST_PORT = 65_535
 _TEXTS = {"dtype", "quantization", "load_format"}
 _SWITCHES = {"enforce_eager", "batch_invariant"}
+_OPTIONS = {
+    "pipeline_parallel": "--pipeline-parallel-size",
+    "context_parallel": "--decode-context-parallel-size",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ def _wishes(given: Mapping[str, object], settings: Settings) -> "VllmWishes | No
     from lctx.core.planning.launch import VllmWishes
 
     if settings.engine != "vllm":
-        names = ", ".join(sorted(given))
+        names = ", ".join(sorted(map(_option, given)))
         raise UsageError(f"{names}: only vLLM can be told", "leave it out, or serve a directory with vLLM")
     values: dict[str, Any] = {}
     for name, value in given.items():
@@ -160,8 +164,13 @@ def _wishes(given: Mapping[str, object], settings: Settings) -> "VllmWishes | No
         elif isinstance(value, str) and value.isascii() and value.isdecimal() and int(value) > 0:
             values[name] = int(value)
         else:
-            raise UsageError(f"{name} {value}: not a whole number of at least 1")
+            raise UsageError(f"{_option(name)} {value}: not a whole number of at least 1")
     return VllmWishes(**values)
+
+
+def _option(wish: str) -> str:
+    """The option of a wish; some are called as vLLM calls them."""
+    return _OPTIONS.get(wish) or f"--{wish.replace('_', '-')}"
 
 
 def _exposure(host: str) -> str | None:

@@ -198,7 +198,7 @@ def test_a_taken_port_is_told(lctx_home, tiny_gguf):
         (["--port", "65536"], {}, "--port 65536: not a port"),
         (["--port", "-1"], {}, "--port -1: not a port"),
         (["--keep-alive", "soon"], {}, "--keep-alive soon: "),
-        (["--max-num-seqs", "4"], {}, "max_num_seqs: only vLLM can be told"),
+        (["--max-num-seqs", "4"], {}, "--max-num-seqs: only vLLM can be told"),
         (["--format", "xml"], {}, "--format xml: "),
         ([], {"LCTX_API_KEY": "two words"}, "LCTX_API_KEY: a key is of visible ASCII"),
         ([], {"LCTX_API_KEY": "schlüssel"}, "LCTX_API_KEY: a key is of visible ASCII"),

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from cli_answers import LCTX
+from scripted_vllm import tiny_launch
 
 from lctx.core.engine import vllm_guard
 from lctx.core.engine.vllm import place_guard
+from lctx.core.engine.vllm_flags import vllm_arguments
 from lctx.core.engine.vllm_guard import Guard
 
 KEY = "the key"
@@ -122,6 +124,14 @@ def test_the_copy_needs_nothing_of_lctx(tmp_path):
         [sys.executable, "-S", "-c", program], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout.split() == ["Guard", "False"]
+
+
+def test_a_port_has_the_guard_and_a_socket_needs_none(tmp_path):
+    """This test ensures that vLLM is told of the guard wherever others can knock, and not where only its user can."""
+    launch = tiny_launch(tmp_path / "model")
+    flag = f"--middleware={vllm_guard.MODULE}.Guard"
+    assert flag in vllm_arguments(launch, ("127.0.0.1", 8000))
+    assert flag not in vllm_arguments(launch, tmp_path / "v.sock")
 
 
 def status_of(address: str, method: str, path: str, key: str | None = None) -> int:
