@@ -61,7 +61,7 @@ def start_and_ask(kind, python, folder):
     config = KINDS[kind]
     profile = resolve_model(str(write_model(folder / "model", config)), folder / "cache", lambda *_: None)
     wishes = VllmWishes(
-        dtype=config.get("torch_dtype", "float32"), load_format="dummy", kv_cache_memory_bytes=KV_BYTES
+        dtype=config.get("dtype", "float32"), load_format="dummy", kv_cache_memory_bytes=KV_BYTES
     )
     launch = launch_of(profile, choose_window(profile, asked=WINDOW), Hardware(CPU, "vllm"), wishes)
     pending = start_engine(

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -348,12 +349,14 @@ def say(line: str) -> None:
 def main() -> int:
     """Take every step, write the report; 1 where one failed."""
     given = arguments()
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one card: SmolLM2's nine heads divide over no two
     device = detect() if given.device == "gpu" else processor()
     if given.device == "gpu" and device.kind is not DeviceKind.GPU:
         say("no GPU was found; --device cpu checks the check itself")
         return 2
     found = probe_vllm(given.python)
     facts = {
+        "lctx": version("lctx"),
         "device": device.label,
         "vllm": f"{found.package} {found.version}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),

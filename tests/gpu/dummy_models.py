@@ -36,7 +36,7 @@ def _sizes(hidden: int, layers: int, inner: int, heads: tuple[int, int, int]) ->
 MILLION: dict[str, Any] = _config(
     "LlamaForCausalLM",
     "llama",
-    torch_dtype="bfloat16",
+    dtype="bfloat16",
     max_position_embeddings=131_072,
     rope_theta=1_000_000.0,
     **_sizes(1024, 2, 2048, (8, 1, 128)),
@@ -62,7 +62,7 @@ KINDS: dict[str, dict[str, Any]] = {
     ),
     "latents": _config(
         "DeepseekV2ForCausalLM", "deepseek_v2", max_position_embeddings=32_768, rope_theta=10_000.0,
-        torch_dtype="bfloat16", kv_lora_rank=512, q_lora_rank=None, qk_nope_head_dim=64, qk_rope_head_dim=64,
+        dtype="bfloat16", kv_lora_rank=512, q_lora_rank=None, qk_nope_head_dim=64, qk_rope_head_dim=64,
         v_head_dim=64, n_routed_experts=4, num_experts_per_tok=2, n_shared_experts=1, moe_intermediate_size=128,
         first_k_dense_replace=1, moe_layer_freq=1, n_group=1, topk_group=1, topk_method="greedy",
         scoring_func="softmax", norm_topk_prob=False, routed_scaling_factor=1.0, tie_word_embeddings=False,
@@ -77,7 +77,7 @@ KINDS: dict[str, dict[str, Any]] = {
     ),
     "sparse": _config(
         "DeepseekV32ForCausalLM", "deepseek_v32", max_position_embeddings=32_768, rope_theta=10_000.0,
-        torch_dtype="bfloat16", kv_lora_rank=512, q_lora_rank=256, qk_nope_head_dim=128, qk_rope_head_dim=64,
+        dtype="bfloat16", kv_lora_rank=512, q_lora_rank=256, qk_nope_head_dim=128, qk_rope_head_dim=64,
         v_head_dim=128, n_routed_experts=4, num_experts_per_tok=2, n_shared_experts=1, moe_intermediate_size=128,
         first_k_dense_replace=1, moe_layer_freq=1, n_group=1, topk_group=1, topk_method="noaux_tc",
         scoring_func="sigmoid", norm_topk_prob=True, routed_scaling_factor=1.0, tie_word_embeddings=False,

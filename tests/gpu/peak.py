@@ -40,8 +40,9 @@ class Peak:
             import pynvml as nvml
 
             nvml.nvmlInit()
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
-            handle = nvml.nvmlDeviceGetHandleByIndex(int(visible) if visible.isdecimal() else 0)
+            first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+            by_index, by_uuid = nvml.nvmlDeviceGetHandleByIndex, nvml.nvmlDeviceGetHandleByUUID
+            handle = by_index(int(first)) if first.isdecimal() else by_uuid(first)
         while True:
             if nvml is not None:
                 used = int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
