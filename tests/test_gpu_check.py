@@ -38,12 +38,12 @@ def run_check(*arguments, home):
 
 @pytest.mark.vllm
 @pytest.mark.timeout(900)
-def test_the_check_passes_on_a_processor(tmp_path, vllm_python, vllm_model_dir):
+def test_the_check_passes_on_a_processor(tmp_path, short_folder, vllm_python, vllm_model_dir):
     """This test ensures that every step is taken on a real vLLM, that all hold, and that both files tell of it."""
     out = tmp_path / "out"
     done = run_check(
         "--device", "cpu", "--quick", "--python", vllm_python, "--model", vllm_model_dir, "--out", out,
-        home="/tmp",
+        home=short_folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     record = json.loads((out / "check.json").read_text("utf-8"))
