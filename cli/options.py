@@ -188,7 +188,7 @@ Raw = Annotated[bool, typer.Option("--raw", help="Print one integer: the tokens 
 Server = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]", help="An engine, as lctx ps names it; all without one.", show_default=False
+        metavar="NAME", help="An engine, as lctx ps names it; all without one.", show_default=False
     ),
 ]
 TABLE_FORMATS = ("text", "json", "md")
