@@ -261,10 +261,17 @@ def ps(*, format: options.ReportFormat = "text") -> Job:  # noqa: A002 - named a
 
 
 @app.command(cls=LightCommand)
-def stop(server: options.Server = None, *, format: options.ReportFormat = "text") -> Job:  # noqa: A002
+def stop(
+    server: options.Server = None,
+    *,
+    all: options.All = False,  # noqa: A002 - named as the option is
+    format: options.ReportFormat = "text",  # noqa: A002
+) -> Job:
     """Stop an engine that lctx keeps warm, or all of them."""
     from lctx.cli.servers import run_stop
 
+    if all and server is not None:
+        raise UsageError(f"--all: {server} is named beside it", "leave one of them out")
     return partial(run_stop, server, format)
 
 

@@ -185,6 +185,7 @@ Offline = Annotated[
 ]
 NoCache = Annotated[bool | None, typer.Option("--no-cache", help="Keep nothing of the sources.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Print one integer: the tokens of all sources.")]
+All = Annotated[bool, typer.Option("--all", help="Stop all of them, as without a name.")]
 Server = Annotated[
     str | None,
     typer.Argument(

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from cli_answers import run_lctx
 from managed_servers import PROMPT, answers, start
 
 from lctx.cli.report import text_report
@@ -114,3 +115,13 @@ def test_the_share_that_vllm_tells_becomes_tokens(monkeypatch):
         monkeypatch.setattr("lctx.core.engine.connection.fetch_text", lambda *_, page=page, **__: page)
         assert kv_used(state) == tokens
     assert kv_used(replace(state, phase=Phase.LOADING)) is None
+
+
+def test_all_engines_are_stopped_by_a_word_or_by_none(tmp_path):
+    """This test ensures that --all means what no name means, and that a name beside it is refused."""
+    done = run_lctx(tmp_path, "stop", "--all")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"no engine was running" in done.stderr
+    both = run_lctx(tmp_path, "stop", "llama-1a2b3c4d", "--all")
+    assert both.returncode == 2
+    assert both.stderr.startswith(b"error: --all: llama-1a2b3c4d is named beside it")
