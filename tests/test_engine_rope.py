@@ -14,6 +14,7 @@ from managed_servers import answers, servers_of, start, state_of, wait_until
 from rope_configs import SMOLLM2
 from tiny_model import write_tiny_model
 
+from lctx.cli.report import text_report
 from lctx.cli.servers import table_of
 from lctx.core.engine.events import Finished, TextDelta
 from lctx.core.engine.llama_rope import LlamaRope, llama_rope
@@ -222,7 +223,7 @@ def test_a_long_prompt_is_answered_by_a_stretched_server(runtime, tiny_gguf):
     assert len(servers_of(runtime)) == 1
     (server,) = list_servers(runtime)
     assert server.rope == "yarn x2 (8,192 -> 16,384)"
-    assert "yarn x2 (8,192 -> 16,384)" in table_of([server], now=0.0)
+    assert "yarn x2 (8,192 -> 16,384)" in text_report([table_of([server], now=0.0)])
 
 
 @pytest.mark.engine
