@@ -231,6 +231,9 @@ def check_against(card, header):
 
 def test_cards_are_not_read_before_they_are_asked_for():
     """This test ensures that a command that names no card does not pay for them."""
-    code = "import sys, lctx.core.models.cards as cards; assert 'tomllib' not in sys.modules; cards.model_cards()"
+    code = (
+        "import lctx.core.models.cards as cards; assert not cards.model_cards.cache_info().currsize;"
+        "cards.model_cards(); assert cards.model_cards.cache_info().currsize"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

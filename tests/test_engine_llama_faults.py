@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,20 @@ def test_a_full_disk_is_told_and_the_next_command_works(runtime, tiny_gguf, monk
     assert caught.value.hint
     monkeypatch.undo()
     assert answers(start(runtime, tiny_gguf, model_name="--tiny").ready())
+
+
+@pytest.mark.engine
+def test_a_list_does_not_take_away_why_a_start_failed(runtime, tmp_path):
+    """This test ensures that `lctx ps` beside a failing start leaves the reason to the command that waits for it."""
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(64))
+    pending = start(runtime, broken)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not any(
+        b'"failed"' in path.read_bytes() for path in runtime.glob("*.json")
+    ):
+        time.sleep(0.02)
+    time.sleep(0.3)  # the process is gone, and its lock with it
+    assert list_servers(runtime) == []
+    with pytest.raises(ModelFileError, match="cannot load it"):
+        pending.ready()

@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from lctx.core.engine.locks import try_lock, unlock
-from lctx.core.engine.state import ServerFiles, ServerState, send_signal
+from lctx.core.engine.state import Phase, ServerFiles, ServerState, read_state, send_signal
 
 KEY_VARIABLE = "LCTX_SERVER_KEY"
 _POLL_S = 0.02
 _TERMINATE_S = 6.0
 _KILL_S = 5.0
+_TOLD_S = 60.0
 _launched: "list[subprocess.Popen[bytes]]" = []
 """Servers outlive the command on purpose; those that ended while it still runs are reaped."""
 
@@ -70,12 +71,17 @@ def end_servers(servers: Iterable[tuple[ServerFiles, ServerState]]) -> None:
 
 
 def clean_up(files: ServerFiles) -> bool:
-    """Whether nobody is behind `files`; what a dead server left is removed."""
+    """Whether nobody is behind `files`; what a dead server left is removed.
+
+    One that has just failed is left a while: the command that started it has yet to read why.
+    """
     _reap()
     lock = try_lock(files.lock)
     if lock is None:
         return False
     try:
+        if _has_just_failed(files):
+            return True
         files.remove()
         for path in (files.lease, files.log, files.old_log, files.lock):
             with suppress(OSError):
@@ -83,3 +89,12 @@ def clean_up(files: ServerFiles) -> bool:
     finally:
         unlock(lock)
     return True
+
+
+def _has_just_failed(files: ServerFiles) -> bool:
+    state = read_state(files)
+    if state is None or state.phase is not Phase.FAILED:
+        return False
+    with suppress(OSError):
+        return time.time() - files.state.stat().st_mtime < _TOLD_S
+    return False
