@@ -235,8 +235,8 @@ def _stay(
         stop_servers(runtime, state.id)
         return ExitCode.OK
     pending.close()
-    if not files.log.exists():
-        return ExitCode.OK  # lctx stop has been here
+    if not files.state.exists():
+        return ExitCode.OK  # it was stopped: an engine that ends in order takes its state away first
     raise EngineCrashedError(f"{state.name}: its engine ended", f"see lctx logs {state.id}")
 
 
