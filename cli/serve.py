@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lctx.core.planning.window import Window
 
 _POLL_S = 0.2
+_SWEPT_S = 3.0
 _MOST_PORT = 65_535
 _TEXTS = {"dtype", "quantization", "load_format"}
 _SWITCHES = {"enforce_eager", "batch_invariant"}
@@ -235,8 +236,12 @@ def _stay(
         stop_servers(runtime, state.id)
         return ExitCode.OK
     pending.close()
-    if not files.state.exists():
-        return ExitCode.OK  # it was stopped: an engine that ends in order takes its state away first
+    # lctx stop takes the log away once the process is gone; an engine that died leaves it, or its state.
+    deadline = time.monotonic() + _SWEPT_S
+    while not files.state.exists() and time.monotonic() < deadline:
+        if not files.log.exists():
+            return ExitCode.OK
+        time.sleep(_POLL_S)
     raise EngineCrashedError(f"{state.name}: its engine ended", f"see lctx logs {state.id}")
 
 
