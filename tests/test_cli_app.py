@@ -142,7 +142,9 @@ def test_doctor_names_what_is_wrong_and_the_remedy(tmp_path):
 
 def test_completion_knows_commands_options_and_choices(tmp_path):
     """This test ensures that a shell can complete, and that the script for it can be shown."""
-    shown = run_lctx(tmp_path, "--show-completion", "bash")
+    # Which shell it is for is looked up among the parents: there must be one, and it must not give way to lctx.
+    shell = ["bash", "-c", f'"{LCTX}" --show-completion; exit $?']
+    shown = subprocess.run(shell, capture_output=True, env=environment(tmp_path), check=False)
     assert shown.returncode == 0
     assert b"_LCTX_COMPLETE" in shown.stdout
     for words, expected in (
