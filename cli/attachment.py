@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ATTACHED_WINDOW = 32_768
 """The most that a model behind an address is trusted with while nobody measured it."""
 
-_FOREVER_S = 1e8
-
 
 class Attachment:
     """What a run needs of its model: the profile, the tokenizer and, when the plan stands, the engine.
@@ -55,7 +53,6 @@ class Attachment:
         self._is_plan = not start
         self._managed = settings.is_managed
         self._local = self._resolve(settings.model) if self._managed else None
-        self._needed = 0
         self._window: Window | None = None
         if self._local is not None and settings.window is not None:
             from lctx.core.planning.window import choose_window
@@ -68,9 +65,7 @@ class Attachment:
 
     def needs(self, plan: "ContextPlan") -> None:
         """Say what is planned, before the engine is asked for."""
-        self._needed = plan.prompt_tokens + plan.budget.answer
-        if plan.window is not None and plan.window.is_stretched:
-            self._window = plan.window
+        self._window = plan.window
 
     @cached_property
     def engine(self) -> "Engine":
@@ -143,7 +138,7 @@ class Attachment:
                 api_key=api_key(),
                 window=ATTACHED_WINDOW,
                 keep_alive_s=settings.keep_alive,
-                wait_s=_FOREVER_S if settings.wait is None else settings.wait,
+                wait_s=settings.wait_s,
                 offline=settings.offline,
             ),
             self._folders.runtime,
@@ -153,18 +148,12 @@ class Attachment:
     def _start_managed(self, profile: ModelProfile) -> "PendingEngine":
         from lctx.cli.launching import start_managed
         from lctx.core.engine.state import usable_runtime
-        from lctx.core.planning.window import WINDOW_STEP, Window, choose_window
+        from lctx.core.planning.window import choose_window
 
         runtime, warning = usable_runtime(self._folders.runtime)
         if warning:
             self._warn(warning)
-        window = self._window
-        if window is None:
-            rounded = -(-self._needed // WINDOW_STEP) * WINDOW_STEP
-            tokens = min(max(profile.effective_window, rounded), profile.native_window)
-            is_plain = profile.path is not None and profile.path.suffix == ".gguf"
-            # llama.cpp takes the rope from the file; vLLM may have to be told of keys that it cannot read.
-            window = Window(tokens, None, "") if is_plain else choose_window(profile, asked=tokens)
+        window = self._window or choose_window(profile)
         return start_managed(profile, window, self._settings, self._folders, self._on_status, runtime=runtime)
 
     def _resolve(self, name: str | None) -> ModelProfile:

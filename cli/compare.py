@@ -204,18 +204,13 @@ def candidates_for(
     Raises:
         UsageError: A device that lctx does not know.
     """
-    from lctx.core.planning.calibration import calibration_for
+    from lctx.cli.launching import hardware_on
     from lctx.core.planning.comparison import Candidate
-    from lctx.core.planning.hardware import Hardware, engine_for
-    from lctx.core.planning.kv_cache import KvDtype
 
-    kv_dtype = KvDtype(settings.kv_dtype) if settings.kv_dtype else None
     found = []
     for device in _devices(settings.gpu):
         for number, (profile, window, exact) in enumerate(wanted):
-            engine = engine_for(profile, device)
-            known = calibration_for(engine, profile.name, device.label, folders.state)
-            hardware = Hardware(device, engine, kv_dtype, settings.price_per_hour, known)
+            hardware = hardware_on(device, profile, settings, folders)
             found.append((number, Candidate(profile, hardware, window, exact)))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 

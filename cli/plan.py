@@ -91,7 +91,7 @@ def _make(
     from lctx.core.storage import ByteCache
 
     invocation = invocation_of(request, needs_question=False)
-    ask_settings(request, settings)  # a misspelt weight is told before anything is read
+    asked = ask_settings(request, settings)  # a misspelt weight is told before anything is read
     planning.question = invocation.question
     for text in invocation.warnings:
         warn(text)
@@ -119,7 +119,7 @@ def _make(
         profile,
         tokenizer_for(attachment, warn),
         cache,
-        ask_settings(request, settings),
+        asked,
     )
     _plan_trial(planning, Trial(request, inputs, hardware), warn)
     planning.plan_s = monotonic() - begun

@@ -183,17 +183,13 @@ def _exposure(host: str) -> str | None:
 def _model(settings: Settings, cache: Path, state: Path, notes: Notes) -> "tuple[ModelProfile, Window]":
     """The model's profile, and the window that `ask` would start it with."""
     from lctx.core.models.resolve import resolve_model
-    from lctx.core.planning.window import Window, choose_window
+    from lctx.core.planning.window import choose_window
 
     def told(done: int, total: int) -> None:
         notes.progress(f"putting the embedded model together: {100 * done // max(total, 1)} %")
 
     profile = resolve_model(settings.model, cache, told, state=state)
-    if settings.window is not None:
-        return profile, choose_window(profile, asked=settings.window)
-    tokens = min(profile.effective_window, profile.native_window)
-    is_plain = profile.path is not None and profile.path.suffix == ".gguf"
-    return profile, Window(tokens, None, "") if is_plain else choose_window(profile, asked=tokens)
+    return profile, choose_window(profile, asked=settings.window)
 
 
 def _ready(pending: "PendingEngine", runtime: Path, profile: "ModelProfile") -> "ServerState":

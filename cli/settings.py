@@ -20,6 +20,7 @@ PROJECT_FILE = "lctx.toml"
 _HF_CONFIG = "config.json"
 _MAX_FILE_BYTES = 1 << 20
 _MAX_TOKENS = 1 << 31
+_FOREVER_S = 1e8
 _SURE, _ALIKE = 0.85, 0.6
 
 # Read elsewhere, or by the tests: no settings, and no misspelt ones either.
@@ -77,6 +78,11 @@ class Settings:
     quiet: bool = False
     offline: bool = False
     cache: bool = True
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds to wait for an engine, however long "forever" is."""
+        return _FOREVER_S if self.wait is None else self.wait
 
     @property
     def is_managed(self) -> bool:

@@ -1,7 +1,8 @@
-"""How long a server stays: as long as somebody uses it, and its keep-alive after that."""
+"""The life of a server's process: apart from who started it, as long as it is used, and a while after."""
 
 import fcntl
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,18 @@ from lctx.core.engine.state import ServerFiles, ServerState, keep_alive, read_st
 
 POLL_S = 0.2
 _MEND_S = 1.0
+
+
+def begin(lock_fd: int) -> None:
+    """Live apart from the command that started this process: its own files, no signals of its terminal.
+
+    Args:
+        lock_fd: Holds the server's id; whatever this process starts must not.
+    """
+    os.umask(0o077)
+    os.set_inheritable(lock_fd, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def stay(

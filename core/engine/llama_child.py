@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lctx.core.engine.cores import usable_cores
-from lctx.core.engine.lifetime import stay
+from lctx.core.engine.lifetime import begin, stay
 from lctx.core.engine.llama_rope import LlamaRope
 from lctx.core.engine.processes import KEY_VARIABLE
 from lctx.core.engine.state import (
@@ -188,10 +188,7 @@ def main() -> int:
     parser.add_argument("--threads-batch", type=int, default=0)
     parser.add_argument("--poll", type=int, default=0)
     arguments = parser.parse_args()
-    os.umask(0o077)
-    os.set_inheritable(arguments.lock_fd, False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    begin(arguments.lock_fd)
     files = ServerFiles(arguments.folder, arguments.id)
     pid = os.getpid()
     state = ServerState(

@@ -21,7 +21,7 @@ from typing import Any
 
 from lctx.core.engine.address import parse_address
 from lctx.core.engine.connection import Connection, fetch_json
-from lctx.core.engine.lifetime import POLL_S, stay
+from lctx.core.engine.lifetime import POLL_S, begin, stay
 from lctx.core.engine.process_group import ProcessGroup
 from lctx.core.engine.processes import KEY_VARIABLE
 from lctx.core.engine.server_log import ServerLog
@@ -186,10 +186,7 @@ def main() -> int:
     parser.add_argument("order", type=VllmOrder.from_json)
     parser.add_argument("--lock-fd", type=int, required=True)
     arguments = parser.parse_args()
-    os.umask(0o077)
-    os.set_inheritable(arguments.lock_fd, False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    begin(arguments.lock_fd)
     files = ServerFiles(arguments.folder, arguments.id)
     order: VllmOrder = arguments.order
     pid = os.getpid()
