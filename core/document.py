@@ -24,11 +24,12 @@ class Location:
     Attributes:
         pages: First and last page.
         page_labels: The labels printed for those pages ("ii"), where the source has its own.
-        lines: First and last line; within the first page where there are pages, else within the file.
+        lines: First and last line: within the first page where there are pages, within the cell where there
+            are cells, else within the file.
         heading: The headings above it, outermost first.
         symbol: The names of the code around it, outermost first.
         paragraph: The number of its first paragraph, in sources that have no pages (Word).
-        part: Slide, sheet, chapter, cell, attachment, or the file and new-side line of a diff.
+        part: Slide, sheet, chapter, cell, attachment, form field, or the file and new-side line of a diff.
         cells: A range of cells ("B2:C9").
         box: x0, y0, x1, y1 on the first page, in points from the lower left corner.
         estimated: True where the place was computed rather than read (OCR, interpolation).
@@ -70,11 +71,14 @@ class Block:
     """One unit of structure: what chunking cuts at, and what names the place above a quote.
 
     Attributes:
-        kind: "heading", "paragraph", "list", "table", "code" or "hunk".
+        kind: "heading", "paragraph", "list", "table", "code", "hunk", or "furniture": what a page repeats
+            above and below its text (running headers, footers, page numbers).
         start: Code points into the text, half-open with `end`.
         end: See `start`.
         heading: The headings above, outermost first; a heading block counts itself.
         symbol: The names of the code around it, outermost first.
+        signature: Where the definition that begins here says what it is called and takes; inside the block.
+        doc: Where its documentation stands (a docstring, the comment above it); inside the document.
     """
 
     kind: str
@@ -82,6 +86,23 @@ class Block:
     end: int
     heading: tuple[str, ...] = ()
     symbol: tuple[str, ...] = ()
+    signature: tuple[int, int] | None = None
+    doc: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A stretch of text that leads elsewhere.
+
+    Attributes:
+        start: Code points into the text, half-open with `end`.
+        end: See `start`.
+        target: An address, or "#page=N" within the document. Nothing ever opens it.
+    """
+
+    start: int
+    end: int
+    target: str
 
 
 @dataclass(frozen=True)
@@ -98,6 +119,10 @@ class Document:
         blocks: Sorted, never overlapping; they need not tile.
         warnings: What the reader could not read or had to guess, one sentence each.
         cells: Where a line's next cell begins, in order: the columns of a form or a table.
+        links: Sorted by where they begin.
+        hidden: Stretches that nobody who looks at the source can see (white on white, outside the page,
+            marked as hidden): sorted, apart. They stay in `text`, enter no prompt, and are reported.
+        offset: Where `text` begins in all that the reader read, for a part of a source ("a.pdf#10-40").
     """
 
     path: str
@@ -109,6 +134,9 @@ class Document:
     blocks: tuple[Block, ...] = ()
     warnings: tuple[str, ...] = field(default=())
     cells: tuple[int, ...] = ()
+    links: tuple[Link, ...] = ()
+    hidden: tuple[tuple[int, int], ...] = ()
+    offset: int = 0
 
     def __post_init__(self) -> None:
         edges = [0, *(span.end for span in self.spans)]
@@ -145,7 +173,7 @@ class Document:
         """
         touched = self.spans_of(start, end)
         if not touched:
-            return Location(chars=(start, end))
+            return Location(chars=(self.offset + start, self.offset + end))
         first, last = touched[0].location, touched[-1].location
         block = self.block_at(start)
         return replace(
@@ -155,9 +183,9 @@ class Document:
             lines=self._lines(touched, start, end),
             heading=(block.heading or None) if block else None,
             symbol=(block.symbol or None) if block else None,
-            part=first.part if first.part == last.part else f"{first.part} – {last.part}",
+            part=_joined_parts(first.part, last.part),
             estimated=any(span.location.estimated for span in touched),
-            chars=(start, end),
+            chars=(self.offset + start, self.offset + end),
         )
 
     def _lines(self, touched: tuple[Span, ...], start: int, end: int) -> tuple[int, int] | None:
@@ -201,3 +229,10 @@ def _joined(
     first: tuple[_Place, _Place] | None, last: tuple[_Place, _Place] | None
 ) -> tuple[_Place, _Place] | None:
     return (first[0], last[1]) if first and last else first
+
+
+def _joined_parts(first: str | None, last: str | None) -> str | None:
+    """What names both ends; what belongs to no part (a body's text) is not a part of its own."""
+    if first == last or last is None:
+        return first
+    return f"{first} – {last}" if first else last

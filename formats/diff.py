@@ -11,7 +11,7 @@ from lctx.core.document import Block, Document, Location, Span, line_ends
 from lctx.core.errors import DamagedSourceError
 from lctx.formats.decoding import decode
 from lctx.formats.names import printable
-from lctx.formats.reader import sha256_of
+from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
 
 READER = "diff/1"
 
@@ -43,7 +43,7 @@ def looks_like_diff(content: bytes) -> bool:
     return bool(_OPENING.match(content[:4096]) and _HUNK_BYTES.search(content[:SNIFFED_BYTES]))
 
 
-def read_diff(path: str, content: bytes) -> Document:
+def read_diff(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a unified diff: a span and a block for each hunk, and for what stands between them.
 
     Raises:

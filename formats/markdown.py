@@ -4,7 +4,7 @@ import re
 
 from lctx.core.document import Block, Document, line_ends
 from lctx.formats.decoding import decode
-from lctx.formats.reader import one_span, sha256_of
+from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 
 READER = "markdown/1"
 
@@ -21,7 +21,7 @@ _RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$
 _SETEXT_LEVELS = {"=": 1, "-": 2}
 
 
-def read_markdown(path: str, content: bytes) -> Document:
+def read_markdown(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a Markdown file; headings are found as CommonMark finds them, code fences hold none."""
     decoded = decode(path, content)
     outline = _Outline(decoded.text)

@@ -19,6 +19,7 @@ from lctx.core.errors import (
 from lctx.formats.child import Ceilings, run_in_child
 from lctx.formats.pdf_structure import blocks_of
 from lctx.formats.pdf_wire import Entry, Page
+from lctx.formats.reader import DEFAULTS, ReadOptions
 
 READER = "pdf/1"
 
@@ -57,7 +58,7 @@ _SIGNATURES = {
 }
 
 
-def read_pdf(path: str, content: bytes) -> Document:
+def read_pdf(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a PDF: one span a page, blocks from its outline and its lines.
 
     Args:

@@ -1,16 +1,33 @@
 """What a reader is: a function from a source's bytes to its document, and what all readers share."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Protocol
 
 from lctx.core.document import Document, Location, Span
 from lctx.core.errors import EmptySourceError
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a reader may be told besides the bytes; it takes what concerns it.
+
+    Attributes:
+        password: Opens a source that needs one. What was read with it is kept in no cache.
+        processes: How many a reader may run side by side. The document does not depend on it.
+    """
+
+    password: str | None = None
+    processes: int = 1
+
+
+DEFAULTS = ReadOptions()
+
+
 class Reader(Protocol):
     """Turns the bytes of one source into a document; raises only errors of `SourceError`'s family."""
 
-    def __call__(self, path: str, content: bytes) -> Document:
+    def __call__(self, path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
         """The document that `content` holds; `path` only names it, nothing is opened."""
 
 

@@ -6,7 +6,7 @@ from lctx.core.document import Document
 from lctx.core.errors import EncryptedSourceError, UnsupportedSourceError
 from lctx.formats import sniffing
 from lctx.formats.languages import is_code
-from lctx.formats.reader import Reader, nothing_in
+from lctx.formats.reader import DEFAULTS, Reader, ReadOptions, nothing_in
 
 _READS = "lctx reads PDF, Word (.docx), Markdown, text, source code and diffs"
 _SAVE_AS = {
@@ -38,40 +38,40 @@ class Format:
 
 
 # The readers are imported when the first source of their kind is read: `lctx --help` needs none of them.
-def _read_pdf(path: str, content: bytes) -> Document:
+def _read_pdf(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.pdf import read_pdf
 
-    return read_pdf(path, content)
+    return read_pdf(path, content, options)
 
 
-def _read_word(path: str, content: bytes) -> Document:
+def _read_word(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.word import read_word
 
-    return read_word(path, content)
+    return read_word(path, content, options)
 
 
-def _read_markdown(path: str, content: bytes) -> Document:
+def _read_markdown(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.markdown import read_markdown
 
-    return read_markdown(path, content)
+    return read_markdown(path, content, options)
 
 
-def _read_diff(path: str, content: bytes) -> Document:
+def _read_diff(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.diff import read_diff
 
-    return read_diff(path, content)
+    return read_diff(path, content, options)
 
 
-def _read_code(path: str, content: bytes) -> Document:
+def _read_code(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.source_code import read_code
 
-    return read_code(path, content)
+    return read_code(path, content, options)
 
 
-def _read_text(path: str, content: bytes) -> Document:
+def _read_text(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.text import read_text
 
-    return read_text(path, content)
+    return read_text(path, content, options)
 
 
 PDF = Format("pdf", "pdf/1", (".pdf",), _read_pdf)

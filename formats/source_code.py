@@ -4,12 +4,12 @@ from lctx.core.document import Block, Document
 from lctx.formats.decoding import decode
 from lctx.formats.languages import language_of
 from lctx.formats.outline import outline
-from lctx.formats.reader import one_span, sha256_of
+from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 
 READER = "code/1"
 
 
-def read_code(path: str, content: bytes) -> Document:
+def read_code(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a source file; its blocks follow the definitions, where the language has an outline."""
     decoded = decode(path, content)
     return Document(

@@ -4,7 +4,7 @@ import re
 
 from lctx.core.document import Block, Document
 from lctx.formats.decoding import decode
-from lctx.formats.reader import one_span, sha256_of
+from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 
 READER = "text/1"
 
@@ -14,7 +14,7 @@ _BLANK_LINES = re.compile(r"(?>\r\n|\r|\n)(?:[^\S\r\n]*+(?>\r\n|\r|\n))+")
 _BLANK_START = re.compile(r"(?:[^\S\r\n]*+(?>\r\n|\r|\n))*")
 
 
-def read_text(path: str, content: bytes) -> Document:
+def read_text(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a plain text file, in whatever encoding it was written."""
     decoded = decode(path, content)
     return Document(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lctx.core.document import Block, Document, Location, Span
 from lctx.core.errors import DamagedSourceError, EmptySourceError, LimitError, ScannedSourceError
 from lctx.formats.names import printable
-from lctx.formats.reader import sha256_of
+from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
 from lctx.formats.word_package import Package
 from lctx.formats.word_styles import MAX_LEVELS, Numbering, Styles, W, attribute, find, outline_level
 from lctx.formats.word_text import MC, M, Runs, equation, numbering_of
@@ -37,7 +37,7 @@ _GRAPHICS = frozenset({"chart", "chartEx", "diagramData"})
 _ASIDE = ("header", "footer", "footnotes", "endnotes", "comments")
 
 
-def read_word(path: str, content: bytes) -> Document:
+def read_word(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a Word file (.docx and its kin, Strict and Transitional).
 
     Raises:
