@@ -125,3 +125,33 @@ def test_the_samples_are_tiled(name):
     assert 300 < len(source.text) / len(chunks) <= LARGEST
     assert sum(bool(chunk.heading) for chunk in chunks) > 0.9 * len(chunks)
     assert chunks == split_document(source)
+
+
+def code(*functions: int) -> Document:
+    """A source file of functions of these sizes in characters, each a block."""
+    text, blocks = "", []
+    for number, size in enumerate(functions):
+        blocks.append(Block("code", len(text), len(text) + size, symbol=(f"f{number}",)))
+        head = f"def f{number}():\n"
+        lines = (size - len(head) - 1) // 40
+        body = "    value = value + 1  # a line of code\n" * lines
+        text += head + body + "#" * (size - len(head) - len(body) - 1) + "\n"
+    return Document("a.py", "code", "code/1", "0" * 64, text, document(text).spans, tuple(blocks))
+
+
+@given(st.lists(st.integers(30, 1600), min_size=1, max_size=15))
+@settings(max_examples=100, deadline=None)
+def test_a_short_function_stays_whole(sizes):
+    """This test ensures that a function that fits into a chunk is never cut, whatever stands around it."""
+    source = code(*sizes)
+    assert_tiled(source)
+    edges = {chunk.start for chunk in split_document(source)}
+    for block in source.blocks:
+        if block.end - block.start <= LARGEST:
+            assert not edges & set(range(block.start + 1, block.end))
+
+
+def test_a_chunk_of_code_says_where_it_stands():
+    """This test ensures that each chunk carries the symbol path of the definition that it begins with."""
+    chunks = split_document(code(700, 900, 1100))
+    assert [chunk.heading for chunk in chunks] == [("f0",), ("f1",), ("f2",)]

@@ -97,6 +97,7 @@ def answer_question(
         raise UsageError("the question is empty: there is nothing to look for", "ask something")
     inputs = Inputs(question, documents, profile, tokenizer, cache, settings)
     planned = plan_answer(inputs)
+    inputs = planned.situation.inputs  # without what turned out to be hidden
     yield PlanReady(planned.plan)
     needed = capability_needed(question)
     if needed not in profile.capabilities:

@@ -26,11 +26,11 @@ def _merged(pieces: Iterable[tuple[Piece, str | None]]) -> tuple[CoverageRow, ..
     """One row for each stretch of one source that shares a reason."""
     rows: list[CoverageRow] = []
     for piece, reason in pieces:
-        path = piece.chunk.document.path
+        path, offset = piece.chunk.document.path, piece.chunk.document.offset
+        start, end = offset + piece.start, offset + piece.end
         last = rows[-1] if rows else None
-        if last and (last.path, last.reason, last.chars[1]) == (path, reason, piece.start):
-            chars = (last.chars[0], piece.end)
-            rows[-1] = CoverageRow(path, chars, last.tokens + piece.num_tokens, reason)
+        if last and (last.path, last.reason, last.chars[1]) == (path, reason, start):
+            rows[-1] = CoverageRow(path, (last.chars[0], end), last.tokens + piece.num_tokens, reason)
         else:
-            rows.append(CoverageRow(path, (piece.start, piece.end), piece.num_tokens, reason))
+            rows.append(CoverageRow(path, (start, end), piece.num_tokens, reason))
     return tuple(rows)

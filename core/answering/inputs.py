@@ -1,6 +1,6 @@
 """What a question is asked of: the sources cut, counted and ranked, beside the model that reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -46,6 +46,10 @@ class AskSettings:
     priorities: tuple[tuple[str, int], ...] = ()
 
 
+Unseen = Callable[[Document, Collection[int]], Sequence[tuple[int, int]]]
+"""A document and pages of it, one-based -> the stretches of its text on them that nobody can see."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """One question about some documents, for one model; what is derived is worked out once, at first need.
@@ -57,6 +61,8 @@ class Inputs:
         tokenizer: The model's.
         cache: Where counts are kept.
         settings: The user's.
+        unseen: What cannot be seen on some pages of a document, asked before they enter a prompt; None where
+            nothing has to be looked at.
     """
 
     question: str | None
@@ -65,6 +71,7 @@ class Inputs:
     tokenizer: Tokenizer
     cache: ByteCache
     settings: AskSettings
+    unseen: "Unseen | None" = None
 
     def with_settings(self, settings: AskSettings) -> "Inputs":
         """The same question about the same documents under other settings; nothing is counted again."""
@@ -103,13 +110,21 @@ class Inputs:
         if not self.settings.pins:
             return frozenset()
         is_pinned = self.preferences.is_pinned
-        return frozenset(number for number, chunk in enumerate(self.chunks) if is_pinned(chunk.document))
+        return frozenset(
+            number
+            for number, chunk in enumerate(self.chunks)
+            if is_pinned(chunk.document) and not chunk.is_hidden
+        )
 
     @cached_property
     def readable(self) -> tuple[int, ...]:
-        """The numbers of the chunks that a strategy may read: all but those of weight 0, in order."""
+        """The numbers of the chunks that a strategy may read: all but hidden ones and those of weight 0."""
         is_left_out = self.preferences.is_left_out
-        return tuple(number for number, chunk in enumerate(self.chunks) if not is_left_out(chunk.document))
+        return tuple(
+            number
+            for number, chunk in enumerate(self.chunks)
+            if not chunk.is_hidden and not is_left_out(chunk.document)
+        )
 
     @cached_property
     def readable_tokens(self) -> int:
@@ -118,9 +133,9 @@ class Inputs:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """The chunks that share a term with the question, best first; none of weight 0."""
+        """The chunks that share a term with the question, best first; none hidden, none of weight 0."""
         chunks = self.chunks
-        if not self.settings.weights:
+        if not self.settings.weights and not any(document.hidden for document in self.documents):
             return Retriever(chunks).rank(self.question or "")
         kept = [chunks[number] for number in self.readable]
         return Retriever(kept).rank(self.question or "", self.preferences.weight)

@@ -49,8 +49,9 @@ def _best(inputs: Inputs) -> list[Sentence]:
     """What ranks best, then the openings of the sources, of their parts where there are few sources."""
     shown = [sentence for sentence in inputs.focused if sentence.score > 0][:_MOST]
     seen = {(id(sentence.chunk.document), sentence.start) for sentence in shown}
-    firsts = list({id(chunk.document): chunk for chunk in reversed(inputs.chunks)}.values())[::-1]
-    for chunk in (*firsts, *inputs.chunks):
+    seen_chunks = [chunk for chunk in inputs.chunks if not chunk.is_hidden]
+    firsts = list({id(chunk.document): chunk for chunk in reversed(seen_chunks)}.values())[::-1]
+    for chunk in (*firsts, *seen_chunks):
         if len(shown) >= _MOST:
             break
         for sentence in sentences_of(chunk)[:1]:

@@ -15,6 +15,7 @@ from lctx.core.answering.strategies import (
     estimates_of,
     strategy_called,
 )
+from lctx.core.answering.unseen import hidden_warnings, without_unseen
 from lctx.core.errors import DoesNotFitError, UsageError
 from lctx.core.models.profile import PromptStyle
 from lctx.core.planning.kv_cache import KvDtype, kv_cache_bytes
@@ -63,6 +64,9 @@ def layout_of(inputs: Inputs) -> Layout:
 def plan_answer(inputs: Inputs, costing: Costing | None = None, kv_dtype: KvDtype = KvDtype.BF16) -> Planned:
     """Choose a window and a strategy, select what it reads, and lay out the prompt.
 
+    The pages that enter it are looked at before it stands: what cannot be seen on them is left out, and
+    another plan is made without it.
+
     Args:
         inputs: The question, its sources and the model.
         costing: For seconds and price, or None where nobody looks at them.
@@ -73,6 +77,17 @@ def plan_answer(inputs: Inputs, costing: Costing | None = None, kv_dtype: KvDtyp
             one of the passages that match does; or the window is out of the model's reach.
         UsageError: A strategy that does not exist.
     """
+    looked_at: list[set[int]] = [set() for _ in inputs.documents]
+    while True:
+        planned = _plan_as_known(inputs, costing, kv_dtype)
+        screened = without_unseen(inputs, planned.plan.included, looked_at)
+        if screened is inputs:
+            return planned
+        inputs = screened
+
+
+def _plan_as_known(inputs: Inputs, costing: Costing | None, kv_dtype: KvDtype) -> Planned:
+    """A plan by what is known to be hidden by now."""
     inputs.preferences  # noqa: B018 - a misspelt pin is told before anything else
     layout = layout_of(inputs)
     bare = layout.lay_out((), inputs.question or "")
@@ -123,13 +138,14 @@ def _window(
 
 def _warnings(inputs: Inputs, window: Window, used: int) -> tuple[str, ...]:
     profile = inputs.profile
+    warnings = (*window.warnings, *hidden_warnings(inputs.documents))
     if used <= profile.effective_window:
-        return window.warnings
+        return warnings
     told = (
         f"{profile.name} is trusted with {profile.effective_window:,} tokens ({profile.effective_source}): "
         f"over {used:,} it may miss what stands in the middle"
     )
-    return (*window.warnings, told)
+    return (*warnings, told)
 
 
 def _budget(situation: Situation, laid_out: LaidOut) -> ContextBudget:

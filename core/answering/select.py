@@ -31,6 +31,7 @@ CHUNK_TOKENS = 3_000
 """What a capable model reads of the best chunks: the answer stands there, and each token costs prefill."""
 _LOW = "ranks below what fits the budget"
 _WEIGHT_0 = "weight 0"
+_HIDDEN = "nobody who looks at the source can see it"
 _UNRELATED = "shares no word with the question"
 _BESIDE = "its neighbours rank higher, and it does not fit beside them"
 
@@ -44,7 +45,7 @@ class Selection:
 
 
 def select_all(inputs: Inputs) -> Selection:
-    """Every chunk but those of weight 0, for `full`."""
+    """Every chunk but those of weight 0 and those that are hidden, for `full`."""
     return _with_the_rest(inputs, set(inputs.readable), lambda number: _left_out(inputs, number, _WEIGHT_0))
 
 
@@ -105,6 +106,8 @@ def _left_out(
     related: bool = False,
 ) -> Omission:
     chunk = inputs.chunks[number]
+    if chunk.is_hidden:
+        return Omission(Piece(chunk, chunk.start, chunk.end, inputs.counts[number]), _HIDDEN)
     if inputs.preferences.is_left_out(chunk.document):
         reason = _WEIGHT_0
     remedy = remedy_for(inputs, chunk, room, needed, related=related)
@@ -168,14 +171,16 @@ def _packing_order(inputs: Inputs) -> list[int]:
     for _, ranked in sorted(by_priority.items(), reverse=True):
         for number in ranked[: max(len(ranked) // 4, 3)]:
             for beside in (number, number + 1, number - 1):
-                if 0 <= beside < len(inputs.chunks) and _same_document(inputs, number, beside):
+                if 0 <= beside < len(inputs.chunks) and _reads_on(inputs, number, beside):
                     order.setdefault(beside)
         order |= dict.fromkeys(ranked)
     return [number for number in order if number not in inputs.pinned]
 
 
-def _same_document(inputs: Inputs, one: int, other: int) -> bool:
-    return inputs.chunks[one].document is inputs.chunks[other].document
+def _reads_on(inputs: Inputs, one: int, other: int) -> bool:
+    """Whether the chunk beside one that is read may be read with it."""
+    beside = inputs.chunks[other]
+    return inputs.chunks[one].document is beside.document and not beside.is_hidden
 
 
 def _best_does_not_fit(room: Room, needed: int) -> DoesNotFitError:

@@ -13,11 +13,18 @@ class Chunk:
 
     Chunks of one document tile its text: sorted, adjacent, no gap, no overlap. Each ends at a line end
     (or at the end of the text), so that token ids can be counted and joined chunk by chunk.
+
+    Attributes:
+        document: The source.
+        start: Code points into its text, half-open with `end`.
+        end: See `start`.
+        is_hidden: Whether nobody who looks at the source can see it: it is counted, and never read.
     """
 
     document: Document
     start: int
     end: int
+    is_hidden: bool = False
 
     @cached_property
     def text(self) -> str:

@@ -17,37 +17,50 @@ _NEWLINE = re.compile(r"\r\n|\r|\n")
 def split_document(document: Document) -> tuple[Chunk, ...]:
     """The chunks of `document`, which tile its text.
 
-    A chunk never runs on from one page to the next. It begins at a heading where it can, else at a block,
-    else at a line; only a line longer than a chunk may be is cut inside, at white space where there is any.
+    A chunk never runs on from one page to the next, nor from what can be seen to what is hidden. It begins at
+    a heading where it can, else at a block, else at a line; a definition that fits into a chunk is not cut.
+    Only a line longer than a chunk may be is cut inside, at white space where there is any.
     """
     text = document.text
     if not text:
         return ()
-    pages = _page_ends(document)
+    walls = _walls(document)
     headings = [block.start for block in document.blocks if block.kind == "heading"]
     blocks = [block.start for block in document.blocks]
     edges = [0]
     while edges[-1] < len(text):
         start = edges[-1]
-        page_end = pages[bisect_right(pages, start)]
-        edges.append(page_end if page_end - start <= _MOST else _cut(text, start, (headings, blocks)))
-    return tuple(Chunk(document, start, end) for start, end in pairwise(edges))
+        wall = walls[bisect_right(walls, start)]
+        edges.append(wall if wall - start <= _MOST else _cut(document, start, (headings, blocks)))
+    hidden = [start for start, _ in document.hidden]
+
+    def is_hidden(start: int) -> bool:
+        index = bisect_right(hidden, start) - 1
+        return index >= 0 and start < document.hidden[index][1]
+
+    return tuple(Chunk(document, start, end, is_hidden(start)) for start, end in pairwise(edges))
 
 
-def _page_ends(document: Document) -> list[int]:
-    """Where the text goes from one page to another, and its end."""
+def _walls(document: Document) -> list[int]:
+    """Where no chunk runs on: from page to page, at the edges of what is hidden, at the end of the text."""
     spans = document.spans
     ends = [before.end for before, after in pairwise(spans) if before.location.pages != after.location.pages]
+    if document.hidden:
+        ends = sorted({*ends, *(edge for stretch in document.hidden for edge in stretch)})
     return [*ends, len(document.text)]
 
 
-def _cut(text: str, start: int, candidates: tuple[list[int], ...]) -> int:
+def _cut(document: Document, start: int, candidates: tuple[list[int], ...]) -> int:
     """The best end of a chunk that begins at `start`: at the strongest kind of edge, near the target."""
+    text = document.text
     low, high, target = start + _LEAST, start + _MOST, start + TARGET_CHARS
     for edges in candidates:
         inside = edges[bisect_left(edges, low) : bisect_right(edges, high)]
         if inside:
             return min(inside, key=lambda edge: abs(edge - target))
+    block = document.block_at(high)
+    if block and block.kind == "code" and start < block.start and block.end - block.start <= _MOST:
+        return block.start  # a short function stays whole, though what stands before it is a small chunk
     # Lines are looked for last and nearby: most chunks end at a block, and a long text has very many lines.
     # One character beyond, so that half of a Windows line end is not taken for a whole one.
     lines = [found.end() for found in _NEWLINE.finditer(text, low - 1, high + 1) if found.end() <= high]
