@@ -5,7 +5,7 @@ so a quote can always be taken back to its page or line.
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -163,6 +163,14 @@ class Document:
         """The last block that begins at or before `offset`: the structure that the offset stands under."""
         index = bisect_right(self._block_starts, offset) - 1
         return self.blocks[index] if index >= 0 else None
+
+    def blocks_of(self, start: int, end: int) -> tuple[Block, ...]:
+        """The blocks that `text[start:end]` touches, in order."""
+        starts = self._block_starts
+        first, last = bisect_right(starts, start), bisect_left(starts, end)
+        inside = self.blocks[first:last]
+        before = self.blocks[first - 1 : first] if first else ()
+        return (*(one for one in before if one.end > start), *inside)
 
     def locate(self, start: int, end: int) -> Location:
         """Where `text[start:end]` stands.

@@ -1,7 +1,10 @@
 """Tests of checking quotes: verified only where the words stand, and of the gate that asks for it."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
-from answering_parts import document
+from answering_parts import document, paged
 from cli_answers import citation
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from lctx.core.citing.citation import Status, Support
 from lctx.core.citing.gate import unproven, unsupported
 from lctx.core.citing.squeeze import squeeze
 from lctx.core.citing.verify import MIN_QUOTE_CHARS, verify_quote
+from lctx.core.document import Block
 
 SOURCE = document(
     "The harbour of Vell was built in 1807 by Anna Brandt.\n"
@@ -144,3 +148,51 @@ def test_what_is_marked_is_never_proven():
 def test_a_weak_quote_does_not_undo_a_proof():
     """This test ensures that a second, weaker citation of a proven sentence changes nothing."""
     assert unproven("Alpha is one.", [citation((0, 13)), citation((0, 13), support=Support.NONE)]) == []
+
+
+FOOTER, HEADER = "Annual report 2025   page 7\n", "ACME Ltd   confidential\n"
+PAGES = (
+    "The board of directors resolved that the dividend of\n" + FOOTER,
+    HEADER + "four crowns is paid in May.\n",
+)
+"""Two pages that a sentence runs over."""
+
+
+def two_pages(kind):
+    """The pages as a document whose footer and header are blocks of `kind`."""
+    plain = paged(*PAGES)
+    start = len(PAGES[0]) - len(FOOTER)
+    edges = (0, start, len(PAGES[0]), len(PAGES[0]) + len(HEADER), len(plain.text))
+    kinds = ("paragraph", kind, kind, "paragraph")
+    blocks = tuple(Block(one, first, last) for one, (first, last) in zip(kinds, pairwise(edges), strict=True))
+    return replace(plain, blocks=blocks)
+
+
+@pytest.mark.parametrize("page", [0, 1])
+def test_a_quote_over_a_page_end_is_verified(page):
+    """This test ensures that running headers and footers do not break a quote, from whichever page it is cited."""
+    source = two_pages("furniture")
+    span = source.spans[page]
+    found = verify_quote("the dividend of four crowns is paid", source, span.start, span.end)
+    assert found.status is Status.VERIFIED
+    assert source.locate(found.start, found.end).pages == (1, 2)
+    assert source.text[found.start : found.end].startswith("the dividend of\nAnnual")
+    assert source.text[found.start : found.end].endswith("crowns is paid")
+
+
+def test_what_stands_between_two_halves_breaks_a_quote():
+    """This test ensures that only furniture is passed over: any other words between make it another quote."""
+    source = two_pages("paragraph")
+    span = source.spans[0]
+    assert verify_quote("the dividend of four crowns is paid", source, span.start, span.end).status is not (
+        Status.VERIFIED
+    )
+
+
+def test_a_quote_may_run_over_the_edge_of_a_chunk():
+    """This test ensures that a quote is verified where it begins in the chunk that was cited and ends in the next."""
+    text = "The harbour was built in 1807. The lighthouse followed in 1850. Both stand."
+    edge = text.index("lighthouse")
+    found = verify_quote("The lighthouse followed in 1850", document(text), 0, edge)
+    assert found.status is Status.VERIFIED
+    assert verify_quote("followed in 1850. Both stand", document(text), 0, 10).status is Status.UNVERIFIED

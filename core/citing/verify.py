@@ -9,6 +9,8 @@ from lctx.core.document import Document
 
 MIN_QUOTE_CHARS = 12
 """A shorter quote stands somewhere in almost any text: it is no evidence that it was copied from there."""
+_FURNITURE_CHARS = 2_000
+"""More than any page carries of headers and footers between two halves of a sentence."""
 MIN_MATCH = 85.0
 """Per cent of a quote that one contiguous run must match to be called approximate."""
 
@@ -35,6 +37,8 @@ def verify_quote(
 ) -> Verdict:
     """Check that `quote` stands in `document.text[start:end]`, else look for it in `others`.
 
+    A quote may run on beyond the stretch, and over a page's end: running headers are no part of it.
+
     Args:
         quote: What was quoted.
         document: The source that was cited.
@@ -47,12 +51,30 @@ def verify_quote(
         here = squeeze(document.text[start:end])
         if (found := _verbatim(wanted, here)) is not None:
             return Verdict(Status.VERIFIED, document, start + found[0], start + found[1])
+        if (running := _running_on(wanted, document, start, end)) is not None:
+            return Verdict(Status.VERIFIED, document, *running)
         for other, first, last in others:
             if (found := _verbatim(wanted, squeeze(other.text[first:last]))) is not None:
                 return Verdict(Status.MISATTRIBUTED, other, first + found[0], first + found[1])
         if (found := _nearly(wanted, here)) is not None:
             return Verdict(Status.APPROXIMATE, document, start + found[0], start + found[1])
     return Verdict(Status.UNVERIFIED, document, start, end)
+
+
+def _running_on(wanted: str, document: Document, start: int, end: int) -> tuple[int, int] | None:
+    """Where `wanted` stands partly inside the stretch and partly beside it; None where it does not."""
+    reach = _FURNITURE_CHARS + 2 * len(wanted)
+    low, high = max(start - reach, 0), min(end + reach, len(document.text))
+    furniture = [
+        (max(block.start - low, 0), min(block.end, high) - low)
+        for block in document.blocks_of(low, high)
+        if block.kind == "furniture"
+    ]
+    found = _verbatim(wanted, squeeze(document.text[low:high], furniture))
+    if found is None:
+        return None
+    first, last = low + found[0], low + found[1]
+    return (first, last) if first < end and last > start else None
 
 
 def _verbatim(wanted: str, source: Squeezed) -> tuple[int, int] | None:
