@@ -9,10 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -81,8 +84,13 @@ class _Failure(msgspec.Struct, tag="failure"):
     hint: str | None
 
 
-def run_in_child(
-    reader: str, path: str, content: bytes, decoder: msgspec.json.Decoder[_Record], ceilings: Ceilings
+def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
+    reader: str,
+    path: str,
+    content: bytes,
+    decoder: msgspec.json.Decoder[_Record],
+    ceilings: Ceilings,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[_Record]:
     """What `reader` yields for `content`, each record checked against the type of `decoder`.
 
@@ -92,23 +100,33 @@ def run_in_child(
         content: The file.
         decoder: Of the type that each record must be.
         ceilings: What the child may use.
+        arguments: JSON values that the reader takes by keyword; a password among them is on no command line.
 
     Raises:
         SourceError: What the reader raised; LimitError where a ceiling was reached, DamagedSourceError where
             the child crashed, its reader failed, or what it wrote is not what it should.
     """
-    lines = _output(reader, path, content, ceilings).splitlines()
+    records: list[_Record] = []
+    last = b""
     try:
-        last = msgspec.json.decode(lines.pop(), type=_Done | _Failure)
-        if isinstance(last, _Failure):
-            raise _as_error(path, last, ceilings)
-        return [decoder.decode(line) for line in lines]
-    except (msgspec.MsgspecError, IndexError) as error:
+        with closing(_lines(reader, path, content, ceilings, arguments)) as lines:
+            for line in lines:
+                # Decoded as they come: what was written is never held beside what was read from it.
+                if last:
+                    records.append(decoder.decode(last))
+                last = line
+        ending = msgspec.json.decode(last, type=_Done | _Failure)
+    except msgspec.MsgspecError as error:
         raise DamagedSourceError(path, f"its reader ended in the middle of it ({error})", _ANEW) from error
+    if isinstance(ending, _Failure):
+        raise _as_error(path, ending, ceilings)
+    return records
 
 
-def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes:
-    """All that the child wrote, once it has ended by itself.
+def _lines(
+    reader: str, path: str, content: bytes, ceilings: Ceilings, arguments: Mapping[str, Any]
+) -> Generator[bytes]:
+    """Each line that the child writes; at the end it has ended by itself.
 
     Raises:
         LimitError: It ran into a ceiling.
@@ -117,21 +135,56 @@ def _output(reader: str, path: str, content: bytes, ceilings: Ceilings) -> bytes
     options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
     command = [sys.executable, *options, "-c", _START, _order(reader, len(content), ceilings)]
     pipe = subprocess.PIPE
+    num_lines = 0
     with _Child(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as child:
+        given = threading.Thread(target=_give, args=(child, arguments, content), daemon=True)
+        clock = _Clock(child, ceilings.seconds)
         try:
-            output, _ = child.communicate(content, timeout=ceilings.seconds)
-        except subprocess.TimeoutExpired as error:
+            given.start()
+            clock.start()
+            for line in child.stdout or ():
+                num_lines += 1
+                yield line
+            child.wait()
+        finally:
+            clock.cancel()
             _end(child)
-            raise LimitError(path, f"reading it takes more than {ceilings.seconds:g} s", _SMALLER) from error
-        except BaseException:
-            _end(child)
-            raise
+            given.join()
+    if clock.has_struck:
+        raise LimitError(path, f"reading it takes more than {ceilings.seconds:g} s", _SMALLER)
     if child.returncode < 0:
         raise _ended_by(_signal_name(-child.returncode), path, ceilings, child.peak_bytes)
-    if child.returncode and not output:
+    if child.returncode and not num_lines:
         # Readers cannot end like this: the interpreter could not start, or found no lctx.
         raise RuntimeError(f"{reader} did not start in a child process (exit code {child.returncode})")
-    return output
+
+
+def _give(child: subprocess.Popen[bytes], arguments: Mapping[str, Any], content: bytes) -> None:
+    """Write a line of arguments and the content to the child; it may be gone before it has taken them."""
+    if child.stdin:
+        with suppress(OSError), child.stdin as stdin:
+            stdin.write(json.dumps(dict(arguments)).encode() + b"\n")
+            stdin.write(content)
+
+
+class _Clock(threading.Timer):
+    """Ends a child once its seconds are over.
+
+    Attributes:
+        has_struck: Whether it did.
+    """
+
+    has_struck = False
+
+    def __init__(self, child: subprocess.Popen[bytes], seconds: float) -> None:
+        super().__init__(seconds, self._strike)
+        self.daemon = True
+        self._child = child
+
+    def _strike(self) -> None:
+        if self._child.poll() is None:
+            self.has_struck = True
+            self._child.kill()
 
 
 def _ended_by(name: str, path: str, ceilings: Ceilings, peak_bytes: int) -> SourceError:
@@ -180,6 +233,7 @@ def _own_peak() -> int:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
+    """Leave nothing of the child behind, whether it has ended or not."""
     child.kill()
     child.wait()  # after Ctrl-C `with` alone would leave a zombie
 

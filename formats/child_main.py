@@ -16,16 +16,19 @@ _WHY_CHARS = 200
 
 
 def main(order: dict[str, Any]) -> None:
-    """Run the reader that `order` names over the bytes on stdin; one JSON record a line on stdout.
+    """Run the reader that `order` names over what is on stdin; one JSON record a line on stdout.
 
-    The last record is always `done` or `failure`: without one the child did not live to write it.
+    On stdin stands a line of JSON, the reader's keyword arguments, and after it the content. The last record
+    is always `done` or `failure`: without one the child did not live to write it.
     """
     _set_limits(order["memory_bytes"])
+    line = sys.stdin.buffer.readline()
     content = sys.stdin.buffer.read(order["size"])
     if len(content) != order["size"]:
         return  # whoever started this is gone
     try:
-        steps = getattr(import_module(order["module"]), order["function"])(content)
+        reader = getattr(import_module(order["module"]), order["function"])
+        steps = reader(content, **json.loads(line))
         while (record := _next_within(steps, order["step_s"])) is not None:
             _write(record)
         last = {"type": "done"}

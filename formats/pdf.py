@@ -58,16 +58,17 @@ _SIGNATURES = {
 }
 
 
-def read_pdf(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
+def read_pdf(path: str, content: bytes, options: ReadOptions = DEFAULTS) -> Document:
     """The document of a PDF: one span a page, blocks from its outline and its lines.
 
     Args:
         path: The name to show.
         content: The file's bytes.
+        options: The password is used where one is needed.
 
     Raises:
         EmptySourceError: No bytes.
-        EncryptedSourceError: It needs a password.
+        EncryptedSourceError: It needs a password, or another one.
         ScannedSourceError: No page holds text.
         DamagedSourceError: Neither library can make sense of it, or it is something else than a PDF.
         LimitError: It reaches one of the ceilings.
@@ -81,29 +82,31 @@ def read_pdf(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Doc
         raise DamagedSourceError(path, f"it is {other or 'something else'}, not a PDF", _NOT_PDF)
     # Offsets inside a PDF count from its header, wherever a mail gateway or a printer has put that.
     body = content[header:] if header > _PDFIUM_JUNK else content
-    pages, outline, warnings = _read(path, body)
+    pages, outline, warnings = _read(path, body, options)
     return _document(path, content, pages, outline, warnings)
 
 
-def _read(path: str, body: bytes) -> tuple[list[Page], list[Entry], list[str]]:
+def _read(path: str, body: bytes, options: ReadOptions) -> tuple[list[Page], list[Entry], list[str]]:
     """Pages, at least one with text, the outline and warnings: from the first reader that sees text."""
     try:
-        return *_read_with(_PDFIUM, path, body, _CEILINGS), []
+        return *_read_with(_PDFIUM, path, body, _CEILINGS, options), []
     except (DamagedSourceError, ScannedSourceError) as error:
         refusal = error
     is_scan = isinstance(refusal, ScannedSourceError)
     for reader, warning in (_PYPDF,) if is_scan else (_CUT_OFF, _PYPDF):
         try:
             ceilings = _SCAN_CEILINGS if is_scan else _FALLBACK_CEILINGS
-            return *_read_with(reader, path, body, ceilings), [warning]
+            return *_read_with(reader, path, body, ceilings, options), [warning]
         except SourceError as error:
             if not is_scan and not isinstance(error, DamagedSourceError):
                 raise  # it could be opened: what it says of the file is worth more
     raise refusal
 
 
-def _read_with(reader: str, path: str, body: bytes, ceilings: Ceilings) -> tuple[list[Page], list[Entry]]:
-    records = run_in_child(reader, path, body, _RECORDS, ceilings)
+def _read_with(
+    reader: str, path: str, body: bytes, ceilings: Ceilings, options: ReadOptions
+) -> tuple[list[Page], list[Entry]]:
+    records = run_in_child(reader, path, body, _RECORDS, ceilings, {"password": options.password})
     pages = [record for record in records if isinstance(record, Page)]
     if any(page.text.strip() for page in pages):
         return pages, [record for record in records if isinstance(record, Entry)]

@@ -18,24 +18,24 @@ MAX_CHARS = 50_000_000
 MAX_OUTLINE = 20_000
 """Outline entries after this one are left out."""
 
+_TELL_IT = "give its password with --password or in LCTX_PASSWORD, or save a copy without one"
 _SMALLER = "split the file into smaller parts and name those instead"
 _CATALOG = re.compile(rb"(\d{1,10})\s+(\d{1,5})\s+obj(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b", re.DOTALL)
 _TRAILER = b"\nendstream\nendobj\ntrailer\n<</Root %s %s R>>\nstartxref\n0\n%%%%EOF\n"
 _PASSWORD, _SECURITY = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
 
-def read_pages(content: bytes) -> Iterator[dict[str, Any]]:
+def read_pages(content: bytes, password: str | None = None) -> Iterator[dict[str, Any]]:
     """One record a page in order, with pdfium's own text of it; then one for each entry of the outline.
+
+    Args:
+        content: The PDF.
+        password: Opens it, where it needs one.
 
     Raises:
         SourceError: pdfium cannot open it (the path is empty: the parent knows it).
     """
-    import pypdfium2
-
-    try:
-        pdf = pypdfium2.PdfDocument(content)
-    except pypdfium2.PdfiumError as error:
-        raise _refusal(getattr(error, "err_code", None)) from error
+    pdf = opened(content, password)
     check_ceilings(len(pdf), 0)
     num_chars = 0
     for index in range(len(pdf)):
@@ -45,17 +45,54 @@ def read_pages(content: bytes) -> Iterator[dict[str, Any]]:
     yield from _outline(pdf)
 
 
-def read_cut_off(content: bytes) -> Iterator[dict[str, Any]]:
+def read_cut_off(content: bytes, password: str | None = None) -> Iterator[dict[str, Any]]:
     """What `read_pages` yields, for a file whose end is missing: pdfium finds the objects, given their root.
 
     Raises:
         SourceError: It names no root, or pdfium cannot open it even so.
     """
+    yield from read_pages(mended(content), password)
+
+
+def mended(content: bytes) -> bytes:
+    """A file whose end is missing, with one that names its root.
+
+    Raises:
+        DamagedSourceError: Nothing in it says that it is the root.
+    """
     roots = _CATALOG.findall(content)
     if not roots:
         raise _refusal(None)
     number, generation = roots[-1]
-    yield from read_pages(content + _TRAILER % (number, generation))
+    return content + _TRAILER % (number, generation)
+
+
+def opened(content: bytes, password: str | None = None) -> Any:
+    """The `PdfDocument` of a file.
+
+    Raises:
+        SourceError: pdfium cannot open it (the path is empty: the parent knows it).
+    """
+    import pypdfium2
+
+    # First without: pdfium refuses a file that needs none where one is given.
+    for given in (None,) if password is None else (None, password):
+        try:
+            return pypdfium2.PdfDocument(content, password=given)
+        except pypdfium2.PdfiumError as error:
+            code = getattr(error, "err_code", None)
+            if code != _PASSWORD:
+                raise _refusal(code) from error
+        except UnicodeEncodeError:
+            break  # bytes of a command line that are no text
+    raise locked(password)
+
+
+def locked(password: str | None) -> EncryptedSourceError:
+    """The error of a file that `password`, or none, does not open."""
+    if password is None:
+        return EncryptedSourceError("", "it is protected by a password", _TELL_IT)
+    return EncryptedSourceError("", "the password does not open it", _TELL_IT)
 
 
 def check_ceilings(num_pages: int, num_chars: int) -> None:
@@ -102,8 +139,6 @@ def _outline(pdf: Any) -> Iterator[dict[str, Any]]:
 
 
 def _refusal(code: int | None) -> SourceError:
-    if code == _PASSWORD:
-        return EncryptedSourceError("", "it is protected by a password", "save a copy without the password")
     if code == _SECURITY:
         return EncryptedSourceError("", "its kind of encryption is not supported", "save a copy without it")
     return DamagedSourceError("", "it is damaged, or not a PDF", "open it in a PDF viewer and save it anew")

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from lctx.core.errors import DamagedSourceError, EncryptedSourceError
-from lctx.formats.pdf_pdfium import MAX_OUTLINE, check_ceilings
+from lctx.core.errors import DamagedSourceError
+from lctx.formats.pdf_pdfium import MAX_OUTLINE, check_ceilings, locked
 
 _MAX_LEVEL = 15
 
 
-def read_pages(content: bytes) -> Iterator[dict[str, Any]]:
+def read_pages(content: bytes, password: str | None = None) -> Iterator[dict[str, Any]]:
     """One record a page in order, with pypdf's text of it; then one for each entry of the outline.
+
+    Args:
+        content: The PDF.
+        password: Opens it, where it needs one.
 
     Raises:
         SourceError: pypdf cannot open it (the path is empty: the parent knows it).
@@ -29,7 +33,7 @@ def read_pages(content: bytes) -> Iterator[dict[str, Any]]:
     warnings.simplefilter("ignore")
     try:
         pdf = pypdf.PdfReader(io.BytesIO(content), strict=False)
-        is_locked = pdf.is_encrypted and not pdf.decrypt("")
+        is_locked = pdf.is_encrypted and not (pdf.decrypt("") or pdf.decrypt(password or ""))
         num_pages = 0 if is_locked else len(pdf.pages)
     except MemoryError:
         raise
@@ -37,7 +41,7 @@ def read_pages(content: bytes) -> Iterator[dict[str, Any]]:
         why = "it is damaged, or not a PDF"
         raise DamagedSourceError("", why, "open it in a PDF viewer and save it anew") from error
     if is_locked:
-        raise EncryptedSourceError("", "it is protected by a password", "save a copy without the password")
+        raise locked(password)
     check_ceilings(num_pages, 0)
     labels = _labels(pdf, num_pages)
     num_chars = 0

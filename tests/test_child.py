@@ -44,6 +44,10 @@ def descriptors(content):
             pass  # the descriptor of the listing itself
 
 
+def told(content, secret, numbers=()):
+    yield from (secret, *map(str, numbers), content.decode(), *sys.argv, *sys.orig_argv)
+
+
 def locked(content):
     yield "one"
     raise EncryptedSourceError("", "it is locked", "find the key")
@@ -105,8 +109,11 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "child_readers.py").write_text(READERS)
     monkeypatch.syspath_prepend(tmp_path)
 
-    def run_one(name: str, content: bytes = b"", ceilings: Ceilings | None = None) -> list[str]:
-        return run_in_child(f"child_readers:{name}", "a.pdf", content, TEXTS, ceilings or Ceilings())
+    def run_one(
+        name: str, content: bytes = b"", ceilings: Ceilings | None = None, **arguments: object
+    ) -> list[str]:
+        reader = f"child_readers:{name}"
+        return run_in_child(reader, "a.pdf", content, TEXTS, ceilings or Ceilings(), arguments)
 
     return run_one
 
@@ -128,6 +135,16 @@ def test_records_cross_in_order(run):
 def test_a_reader_that_yields_nothing_is_no_error(run):
     """This test ensures that an empty file is the reader's business."""
     assert run("words") == []
+
+
+def test_arguments_reach_the_reader_and_no_command_line(run):
+    """This test ensures that a password is passed whole, whatever its characters, and that `ps` never shows it."""
+    secret = "gehe\nim \x00 'quoted' é文\udcff"
+    first, *others = run("told", b"first line\nsecond", secret=secret, numbers=[1, 2])
+    assert first == secret.replace("\udcff", "?")
+    assert others[:3] == ["1", "2", "first line\nsecond"]
+    assert len(others) > 5
+    assert not any("gehe" in other for other in others)
 
 
 def test_a_lone_surrogate_does_not_stop_the_crossing(run):

@@ -41,6 +41,7 @@ from lctx.core.errors import (
 )
 from lctx.formats import pdf, pdf_pdfium
 from lctx.formats.pdf import read_pdf
+from lctx.formats.reader import ReadOptions
 
 
 def read_or_refuse(path: str, content: bytes) -> Document | SourceError:
@@ -101,7 +102,29 @@ def test_a_password_is_asked_for_only_where_one_is_needed(algorithm):
     assert "a secret" in read_pdf("a.pdf", encrypted(algorithm, "")).text
     with pytest.raises(EncryptedSourceError, match=r"a\.pdf: it is protected by a password") as caught:
         read_pdf("a.pdf", encrypted(algorithm, "user"))
-    assert caught.value.hint
+    assert "--password" in caught.value.hint
+    assert "LCTX_PASSWORD" in caught.value.hint
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+@pytest.mark.parametrize("reader", [pdf._PDFIUM, pdf._PYPDF[0]])
+def test_a_password_opens_what_it_belongs_to(algorithm, reader, monkeypatch):
+    """This test ensures that both libraries open a file with either password, and that a wrong one is told."""
+    monkeypatch.setattr(pdf, "_PDFIUM", reader)
+    content = encrypted(algorithm, "geheim")
+    for right in ("geheim", "owner"):
+        assert read_pdf("a.pdf", content, ReadOptions(password=right)).text == "a secret\n"
+    for wrong in ("", "Geheim", "\udcff", "x" * 5000):
+        with pytest.raises(EncryptedSourceError, match=r"a\.pdf: the password does not open it") as caught:
+            read_pdf("a.pdf", content, ReadOptions(password=wrong))
+        assert caught.value.hint
+
+
+def test_a_password_that_is_not_needed_does_no_harm():
+    """This test ensures that one password given for many files spoils none that has none."""
+    assert read_pdf("a.pdf", pdf_of([["one"]]), ReadOptions(password="unused")).text == "one\n"
+    locked = encrypted("AES-256", "")
+    assert read_pdf("a.pdf", locked, ReadOptions(password="unused")).text == "a secret\n"
 
 
 def test_junk_before_the_header_is_skipped():
@@ -139,7 +162,9 @@ def test_damage_anywhere_gives_text_or_a_named_error():
 
 def test_pypdf_reads_on_where_pdfium_breaks_down(tmp_path, monkeypatch):
     """This test ensures that a crash of pdfium costs neither lctx nor the document, and that it is told."""
-    (tmp_path / "crashing_reader.py").write_text("import os\ndef read(content):\n    yield os.abort()\n")
+    (tmp_path / "crashing_reader.py").write_text(
+        "import os\ndef read(content, password):\n    yield os.abort()\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(pdf, "_PDFIUM", "crashing_reader:read")
     monkeypatch.setattr(pdf, "_CUT_OFF", ("crashing_reader:read", ""))
@@ -336,4 +361,6 @@ def test_odd_files_are_read_wherever_a_library_reads_them(bench_data):
             assert error.message.startswith(file.name)
             assert error.hint
     assert type(refused["libreoffice-writer-password.pdf"]) is EncryptedSourceError
+    for file in (file for file in files if file.name == "libreoffice-writer-password.pdf"):
+        assert read_pdf(file.name, file.read_bytes(), ReadOptions(password="openpassword")).text.strip()
     assert type(refused["cmyk-image.pdf"]) is ScannedSourceError
