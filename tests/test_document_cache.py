@@ -6,10 +6,12 @@ from dataclasses import fields, replace
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lctx.core import document_cache
-from lctx.core.document import Block, Document, Location, Span
-from lctx.core.document_cache import DocumentCache
+from lctx.core.document import Block, Document, Link, Location, Span
+from lctx.core.document_cache import DocumentCache, Wanted, decode_document, encode_document
 from lctx.core.storage import ByteCache
 
 SHA = hashlib.sha256(b"the bytes").hexdigest()
@@ -36,8 +38,15 @@ def a_document(**changed) -> Document:
         sha256=SHA,
         text="häuser\ufffe\r\n\x00𝔘\n",
         spans=(Span(0, 6, EVERYWHERE), Span(6, 12, Location(pages=(2, 2)), first_line=1)),
-        blocks=(Block("heading", 0, 6, ("A",)), Block("code", 6, 9, (), ("f",))),
+        blocks=(
+            Block("heading", 0, 6, ("A",)),
+            Block("code", 6, 9, (), ("f",), signature=(7, 8), doc=(0, 0)),
+        ),
         warnings=("page 3 could not be read",),
+        cells=(3, 5),
+        links=(Link(1, 4, "#page=2"),),
+        hidden=((0, 2), (5, 6)),
+        offset=17,
     )
     return replace(document, **changed)
 
@@ -55,6 +64,7 @@ def cache(bytes_kept) -> DocumentCache:
 def test_a_document_comes_back_whole(cache):
     """This test ensures that every field survives, with every kind of place filled in."""
     assert all(getattr(EVERYWHERE, part.name) for part in fields(Location))
+    assert all(getattr(a_document(), part.name) for part in fields(Document))
     cache.put(a_document())
     assert cache.get(SHA, "pdf/1", "a.pdf") == a_document()
 
@@ -81,7 +91,8 @@ def test_another_layout_of_the_nouns_finds_nothing(cache, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda _: b"", lambda kept: kept[:-9], lambda kept: kept[:40] + b"!" + kept[41:]]
+    "damage",
+    [lambda _: b"", lambda kept: kept[: len(kept) // 2], lambda kept: flipped(kept, "häuser".encode())],
 )
 def test_a_damaged_file_is_nothing_and_is_made_anew(cache, tmp_path, damage):
     """This test ensures that a file cut short or altered on disk costs a reading, and then serves again."""
@@ -93,21 +104,93 @@ def test_a_damaged_file_is_nothing_and_is_made_anew(cache, tmp_path, damage):
     assert cache.get(SHA, "pdf/1", "a.pdf") == a_document()
 
 
+def flipped(kept: bytes, place: bytes) -> bytes:
+    """`kept` with one bit of the first `place` in it turned."""
+    position = kept.index(place)
+    return kept[:position] + bytes([kept[position] ^ 1]) + kept[position + 1 :]
+
+
+def altered(**changed) -> bytes:
+    """A kept document whose head says something else."""
+    kept = encode_document(a_document())
+    size = int.from_bytes(kept[:8], "little")
+    head = msgspec.msgpack.decode(kept[8 : 8 + size])
+    names = document_cache._Head.__struct_fields__
+    packed = msgspec.msgpack.encode(
+        [changed.get(name, value) for name, value in zip(names, head, strict=True)]
+    )
+    return len(packed).to_bytes(8, "little") + packed + kept[8 + size :]
+
+
 @pytest.mark.parametrize(
     "value",
     [
+        b"",
         b"\xc1",
         msgspec.msgpack.encode("a text"),
-        msgspec.msgpack.encode({"path": "a.pdf"}),
-        msgspec.msgpack.encode(a_document(sha256="0" * 64)),
-        msgspec.msgpack.encode(a_document(reader="word/1")),
-        msgspec.msgpack.encode(msgspec.to_builtins(a_document()) | {"text": "shorter than its spans"}),
+        (1 << 60).to_bytes(8, "little") + b"x",
+        encode_document(a_document(sha256="0" * 64)),
+        encode_document(a_document(reader="word/1")),
+        encode_document(a_document())[:-1],
+        encode_document(a_document()) + b"!",
+        altered(num_blocks=3),
+        altered(num_blocks=-1),
+        altered(num_cells=1 << 40),
+        altered(num_hidden=-1),
+        altered(kinds=["heading"]),
+        altered(paths=[]),
+        altered(spans=None, links=7),
     ],
 )
 def test_a_whole_file_that_holds_something_else_is_nothing(cache, bytes_kept, value):
     """This test ensures that a value with a right checksum is still checked: type, spans, hash and reader."""
-    bytes_kept.put(document_cache._key(SHA, "pdf/1"), value)
+    assert altered() == encode_document(a_document())
+    bytes_kept.put(document_cache.key_of(SHA, "pdf/1"), value)
     assert cache.get(SHA, "pdf/1", "a.pdf") is None
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_any_document_comes_back_whole(data):
+    """This test ensures that what is packed into arrays is unpacked as it was, whatever the document."""
+    text = data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+    edge = st.integers(0, len(text))
+    ranges = st.tuples(edge, edge)
+    paths = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), max_size=3).map(tuple)
+    edges = sorted(data.draw(st.lists(edge, max_size=12)))
+    blocks = tuple(
+        Block(
+            data.draw(st.sampled_from(["code", "hunk", "table"])),
+            start,
+            end,
+            data.draw(paths),
+            data.draw(paths),
+            data.draw(st.none() | ranges),
+            data.draw(st.none() | ranges),
+        )
+        for start, end in zip(edges[::2], edges[1::2], strict=False)
+    )
+    document = a_document(
+        text=text,
+        spans=(Span(0, len(text), Location(), 1),) if text else (),
+        blocks=blocks,
+        cells=tuple(data.draw(st.lists(edge, max_size=5))),
+        links=(),
+        hidden=tuple(data.draw(st.lists(ranges, max_size=3))),
+    )
+    kept = encode_document(document)
+    assert decode_document(kept, Wanted(SHA, "pdf/1", "a.pdf")) == document
+
+
+def test_many_are_found_in_their_order(cache):
+    """This test ensures that looking for many at once mixes up none of them, nor stops at one that is missing."""
+    names = [f"{number:064x}" for number in range(600)]
+    for name in names[::7]:
+        cache.put(a_document(sha256=name))
+    found = list(cache.get_many([Wanted(name, "pdf/1", name) for name in names]))
+    assert [one and one.path for one in found] == [
+        name if number % 7 == 0 else None for number, name in enumerate(names)
+    ]
 
 
 def test_a_text_without_bytes_is_not_kept(cache, bytes_kept):

@@ -21,19 +21,22 @@ def count_chunks(tokenizer: Tokenizer, chunks: Sequence[Chunk], cache: ByteCache
     """
     counts: list[int | None] = []
     missing: list[tuple[str, int, int]] = []
-    for start, end in _runs(chunks):
-        key = _key(tokenizer, chunks[start:end])
-        kept = _unpacked(cache.get(key), end - start)
+    runs = list(_runs(chunks))
+    keys = [_key(tokenizer, chunks[start:end]) for start, end in runs]
+    for key, value, (start, end) in zip(keys, cache.get_many(keys), runs, strict=True):
+        kept = _unpacked(value, end - start)
         counts.extend(kept or [None] * (end - start))
         if kept is None:
             missing.append((key, start, end))
     # Counted together, so that a library with threads has enough to do; equal text is counted once.
     texts = {chunk.hash: chunk.text for _, start, end in missing for chunk in chunks[start:end]}
     counted = dict(zip(texts, tokenizer.count_batch(list(texts.values())), strict=True)) if texts else {}
+    values: dict[str, bytes] = {}
     for key, start, end in missing:
         found = [counted[chunk.hash] for chunk in chunks[start:end]]
         counts[start:end] = found
-        cache.put(key, array(_ITEM, found).tobytes())
+        values[key] = array(_ITEM, found).tobytes()
+    cache.put_many(values)
     return [count for count in counts if count is not None]
 
 
