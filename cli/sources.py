@@ -13,6 +13,7 @@ from lctx.cli.notes import join_few
 from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EmptySourceError, SourceError
+from lctx.formats.reader import DEFAULTS, ReadOptions
 from lctx.formats.registry import format_of
 from lctx.formats.sources import Found, SourceFile, read_bytes, read_stdin
 
@@ -43,57 +44,80 @@ def read_sources(
     stdin: bool,
     cache: DocumentCache,
     on_progress: Callable[[int, int, str], None] | None = None,
+    options: ReadOptions = DEFAULTS,
 ) -> Reading:
-    """Every source as a document, or why it is none.
+    """Every source as a document, or why it is none; as `read_found`, where at least one must be read.
+
+    Raises:
+        SourceError: Not one source could be read: the first reason.
+    """
+    reading = read_found(found, stdin=stdin, cache=cache, on_progress=on_progress, options=options)
+    if not reading.documents:
+        raise nothing_read(reading.unreadable)
+    return reading
+
+
+def read_found(
+    found: Found,
+    *,
+    stdin: bool,
+    cache: DocumentCache,
+    on_progress: Callable[[int, int, str], None] | None = None,
+    options: ReadOptions = DEFAULTS,
+) -> Reading:
+    """Every source as a document, or why it is none; perhaps not one could be read.
 
     Args:
         found: The files.
         stdin: Whether standard input is one more source, before the files.
         cache: Where documents are kept by the hash of their bytes.
         on_progress: Called with how many are read, of how many, and the one that was.
-
-    Raises:
-        SourceError: Not one source could be read: the first reason.
+        options: For the readers.
     """
-    jobs = [_stdin_job(cache)] if stdin else []
-    jobs += [_file_job(file, cache) for file in found.files]
+    jobs = [_stdin_job(cache, options)] if stdin else []
+    jobs += [_file_job(file, cache, options) for file in found.files]
     names = [STDIN] * stdin + [file.path for file in found.files]
     results = _run(jobs, lambda done, index: on_progress and on_progress(done, len(jobs), names[index]))
     documents = tuple(one for one in results if isinstance(one, Document))
     unreadable = (*found.errors, *(one for one in results if isinstance(one, SourceError)))
-    if not documents:
-        raise _nothing_read(unreadable)
     warnings = tuple(f"{one.path}: {text}" for one in documents for text in one.warnings)
     skipped = tuple((one.path, one.reason) for one in found.skipped)
     return Reading(documents, unreadable, warnings, skipped)
 
 
-def read_document(path: str, content: bytes, cache: DocumentCache) -> Document:
-    """The document that `content` holds, from the cache where it was read before."""
+def read_document(
+    path: str, content: bytes, cache: DocumentCache, options: ReadOptions = DEFAULTS
+) -> Document:
+    """The document that `content` holds, from the cache where it was read before.
+
+    What was read with a password is not kept.
+    """
     kind = format_of(path, content)
     sha256 = hashlib.sha256(content).hexdigest()
     kept = cache.get(sha256, kind.reader, path)
     if kept is not None:
         return kept
-    document = kind.read(path, content)
-    cache.put(document)
+    document = kind.read(path, content, options)
+    if options.password is None:
+        cache.put(document)
     return document
 
 
-def _file_job(file: SourceFile, cache: DocumentCache) -> Callable[[], Document]:
-    return lambda: read_document(file.path, read_bytes(file), cache)
+def _file_job(file: SourceFile, cache: DocumentCache, options: ReadOptions) -> Callable[[], Document]:
+    return lambda: read_document(file.path, read_bytes(file), cache, options)
 
 
-def _stdin_job(cache: DocumentCache) -> Callable[[], Document]:
+def _stdin_job(cache: DocumentCache, options: ReadOptions) -> Callable[[], Document]:
     def read() -> Document:
         if sys.stdin is None:
             raise EmptySourceError(STDIN, "standard input is closed")
-        return read_document(STDIN, read_stdin(sys.stdin.buffer), cache)
+        return read_document(STDIN, read_stdin(sys.stdin.buffer), cache, options)
 
     return read
 
 
-def _nothing_read(unreadable: Sequence[SourceError]) -> SourceError:
+def nothing_read(unreadable: Sequence[SourceError]) -> SourceError:
+    """The one error of a run that could read none of its sources."""
     if not unreadable:
         return EmptySourceError("sources", "no file that lctx reads is left", "check --include and --exclude")
     first, others = unreadable[0], unreadable[1:]
