@@ -29,8 +29,7 @@ _FILE_NAME = "kept-1.db"  # another layout gets another number: two versions of 
 _WAIT_S = 10.0
 _ATTEMPTS = 3
 _PAGE_BYTES = 8192
-_LEAST_PAGES = 64  # what an empty file and its books take
-_ROOM = 0.8  # making room goes down to this share, so that it is rarely made
+_ROOM = 0.9  # making room goes down to this share, so that it is rarely made
 _MAX_VALUE_BYTES = 500_000_000  # SQLite's own limit is twice that
 _FRESH_S = 3600  # a use is noted once an hour: reading must not mean writing
 _NAME_BYTES = 20
@@ -215,13 +214,10 @@ class ByteCache:
         file = self.file
         if file is None or not file.exists():
             return 0
-
-        def remove(connection: "Connection") -> int:
-            connection.execute("BEGIN EXCLUSIVE")  # nobody is in the middle of writing
-            return _remove(file)
-
-        freed = self._attempt(remove, must_exist=True)
-        return _remove(file) if freed is None else freed
+        before = file.stat().st_size
+        if self._attempt(_empty, must_exist=True) is None and file.exists():
+            _remove(file)  # whatever it is, it is no cache of ours
+        return before - (file.stat().st_size if file.exists() else 0)
 
     def _insert(self, rows: "Sequence[_Row]") -> None:
         self._attempt(lambda connection: _insert(connection, rows, self._ceiling_bytes), must_exist=False)
@@ -278,7 +274,6 @@ def _opened(file: Path, *, create: bool) -> "Iterator[Connection]":
         connection.execute("PRAGMA synchronous = OFF")
         if create:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         yield connection
     finally:
         connection.close()
@@ -329,13 +324,33 @@ def _insert(connection: "Connection", rows: Sequence[_Row], ceiling_bytes: int) 
             "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", (name, place, kind, len(value), now)
         )
     connection.execute("COMMIT")
+    if _number(connection, "page_count") * _number(connection, "page_size") > ceiling_bytes:
+        _shrink(connection)  # the ceiling was higher once
+
+
+def _shrink(connection: "Connection") -> None:
+    """Give the disk back what is empty; where others are reading, or there is no room for it, later."""
+    import sqlite3
+
+    with suppress(sqlite3.Error):
+        connection.execute("VACUUM")
+
+
+def _empty(connection: "Connection") -> bool:
+    # The file stays: one that is removed while others write to it would leave them its journal.
+    connection.execute("BEGIN IMMEDIATE")
+    for table in ("entries", "contents"):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    connection.execute("COMMIT")
+    _shrink(connection)
+    return True
 
 
 def _make_room(connection: "Connection", incoming_bytes: int, ceiling_bytes: int) -> None:
     """Remove what was used longest ago until `incoming_bytes` more fit below the ceiling."""
     pages = _number(connection, "page_count")
     page_bytes = _number(connection, "page_size")
-    used_bytes = (pages - _number(connection, "freelist_count") - _LEAST_PAGES) * page_bytes
+    used_bytes = (pages - _number(connection, "freelist_count")) * page_bytes
     if used_bytes + incoming_bytes <= ceiling_bytes:
         return
     surplus = used_bytes + incoming_bytes - int(ceiling_bytes * _ROOM)
@@ -347,8 +362,6 @@ def _make_room(connection: "Connection", incoming_bytes: int, ceiling_bytes: int
         surplus -= size
     connection.executemany("DELETE FROM contents WHERE place = ?", ((place,) for _, place in going))
     connection.executemany("DELETE FROM entries WHERE key = ?", ((name,) for name, _ in going))
-    if pages * page_bytes > ceiling_bytes:
-        connection.execute("PRAGMA incremental_vacuum").fetchall()
 
 
 def _number(connection: "Connection", pragma: str) -> int:
