@@ -75,7 +75,7 @@ def _read_text(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) ->
 
 
 PDF = Format("pdf", "pdf/1", (".pdf",), _read_pdf)
-WORD = Format("docx", "word/1", (".docx", ".docm", ".dotx", ".dotm"), _read_word)
+WORD = Format("docx", "word/2", (".docx", ".docm", ".dotx", ".dotm"), _read_word)
 MARKDOWN = Format(
     "markdown", "markdown/1", (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"), _read_markdown
 )

@@ -8,18 +8,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lctx.core.document import Block, Document, Location, Span
+from lctx.core.document import Block, Document, Link, Location, Span
 from lctx.core.errors import DamagedSourceError, EmptySourceError, LimitError, ScannedSourceError
 from lctx.formats.names import printable
 from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
+from lctx.formats.sniffing import is_encrypted_office
+from lctx.formats.word_charts import chart_rows, diagram_rows
+from lctx.formats.word_encrypted import decrypted
 from lctx.formats.word_package import Package
 from lctx.formats.word_styles import MAX_LEVELS, Numbering, Styles, W, attribute, find, outline_level
-from lctx.formats.word_text import MC, M, Runs, equation, numbering_of
+from lctx.formats.word_tables import GridCell, Merged, grid_row
+from lctx.formats.word_text import MC, M, RunLink, Runs, equation, numbering_of
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-READER = "word/1"
+READER = "word/2"
 
 MAX_HEADING_CHARS = 300
 """A longer paragraph in a heading's style is read as a paragraph."""
@@ -33,21 +37,28 @@ _TRANSPARENT = frozenset(
     ]
 )
 _REMOVED = frozenset({f"{W}del", f"{W}moveFrom"})
-_GRAPHICS = frozenset({"chart", "chartEx", "diagramData"})
+_GRAPHICS = {"chart": chart_rows, "diagramData": diagram_rows}
+_NOT_READ = frozenset({"chartEx"})
 _ASIDE = ("header", "footer", "footnotes", "endnotes", "comments")
 
 
-def read_word(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
+def read_word(path: str, content: bytes, options: ReadOptions = DEFAULTS) -> Document:
     """The document of a Word file (.docx and its kin, Strict and Transitional).
+
+    Args:
+        path: The name to show.
+        content: The file's bytes.
+        options: The password of an encrypted file.
 
     Raises:
         DamagedSourceError: It is no Word file, or cannot be made sense of.
         EmptySourceError: It holds no text.
-        EncryptedSourceError: It is encrypted.
+        EncryptedSourceError: It needs a password, or another one.
         LimitError: It is larger or deeper than a ceiling.
         ScannedSourceError: It holds pictures and no text.
     """
-    reading = _Reading(path, Package(path, content))
+    package = decrypted(path, content, options.password) if is_encrypted_office(content) else content
+    reading = _Reading(path, Package(path, package))
     try:
         reading.read()
     except RecursionError as error:
@@ -66,6 +77,7 @@ def read_word(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Do
         spans=tuple(reading.spans),
         blocks=tuple(reading.blocks),
         warnings=tuple(reading.warnings()),
+        links=tuple(reading.links),
     )
 
 
@@ -84,6 +96,7 @@ class _Reading:
         self.pieces: list[str] = []
         self.spans: list[Span] = []
         self.blocks: list[Block] = []
+        self.links: list[Link] = []
         self.runs = Runs()
         self._path = path
         self._package = package
@@ -95,6 +108,9 @@ class _Reading:
         self._unread: list[str] = []
         self._has_foreign = False
         self._has_graphics = False
+        self._targets: dict[str, tuple[str, str]] = {}
+        self._addresses: dict[str, str] = {}
+        self._linked: list[tuple[str, list[RunLink]]] = []
         self._styles, self._numbering = Styles(None), Numbering(None)
 
     def read(self) -> None:
@@ -106,13 +122,19 @@ class _Reading:
         self._styles = Styles(self._aside_root(targets.get("styles", [])[:1]))
         self._numbering = Numbering(self._aside_root(targets.get("numbering", [])[:1]))
         root = self._package.xml(main)
+        self._enter(main)
         body = find(root, "body")
         if body is None:
             raise self._package.damaged("it holds no Word document")
         self._blocks_of(body)
         self._close()
         self._read_asides(targets)
-        self._has_graphics = not _GRAPHICS.isdisjoint(targets)
+        self._has_graphics |= not _NOT_READ.isdisjoint(targets)
+
+    def _enter(self, part: str) -> None:
+        """From here on relationship ids are those of `part`."""
+        self._targets = {name: (kind, target) for kind, target, name in self._package.relationships(part)}
+        self._addresses = self._package.addresses(part)
 
     def warnings(self) -> Iterable[str]:
         if self.runs.has_tracked:
@@ -122,7 +144,7 @@ class _Reading:
         if self._has_foreign:
             yield "It embeds another document, which was not read."
         if self._has_graphics:
-            yield "It holds charts or diagrams, which were not read."
+            yield "It holds charts or diagrams that were not read."
         yield from self._unread
 
     def _aside_root(self, parts: list[str]) -> "_Element | None":
@@ -152,7 +174,8 @@ class _Reading:
                 choice = child.find(f"{MC}Choice")
                 self._blocks_of(choice if choice is not None else child)
             elif tag == f"{M}oMathPara":
-                self._emit(equation(child).strip(), "paragraph", self._paragraph or 1)
+                lines = " ".join(filter(None, (equation(one).strip() for one in child)))
+                self._emit(lines, "paragraph", self._paragraph or 1)
             elif tag == f"{W}altChunk":
                 self._has_foreign = True
 
@@ -181,12 +204,28 @@ class _Reading:
         for box in boxes:
             self._close()
             self._blocks_of(box)
+        self._take_graphics(number)
 
     def _text_of(self, paragraph: "_Element") -> tuple[str, list["_Element"]]:
         """Its text without white space around it, and the text boxes that hang on it."""
         self.runs.boxes = []
         text = self.runs.text_of(paragraph).strip()
+        if self.runs.links:
+            self._linked.append((text, self.runs.links))
         return text, self.runs.boxes
+
+    def _take_graphics(self, number: int) -> None:
+        """The charts and diagrams that hang on what was read last, a line for each row."""
+        graphics, self.runs.graphics = self.runs.graphics, []
+        for name in graphics:
+            kind, part = self._targets.get(name, ("", ""))
+            root = self._aside_root([part]) if kind in _GRAPHICS else None
+            rows = _GRAPHICS[kind](root) if root is not None else []
+            self._has_graphics |= not rows
+            self._close()
+            for row in rows:
+                self._emit(row, "table", number)
+            self._close()
 
     def _label_of(self, properties: "_Element | None") -> str:
         if find(properties, "rPr", "del") is not None:
@@ -203,21 +242,23 @@ class _Reading:
         rows = list(_unwrapped(table, f"{W}tr"))
         kept = [row for row in rows if find(row, "trPr", "del") is None]
         self.runs.has_tracked |= len(kept) < len(rows)
-        cells = [list(_unwrapped(row, f"{W}tc")) for row in kept]
-        if all(len(row) <= 1 for row in cells):
-            for row in cells:
+        grid = [grid_row(row, _unwrapped(row, f"{W}tc")) for row in kept]
+        if all(len(row) <= 1 for row in grid):
+            for row in grid:
                 for cell in row:
-                    self._blocks_of(cell)
+                    self._blocks_of(cell.element)
             return
-        for row in cells:
-            self._take_row(row)
+        merged = Merged()
+        for row in grid:
+            self._take_row(row, merged)
 
-    def _take_row(self, cells: list["_Element"]) -> None:
+    def _take_row(self, cells: list[GridCell], merged: Merged) -> None:
         first = self._paragraph + 1
         nested: list[_Element] = []
-        texts = [self._cell_text(cell, nested) for cell in cells]
-        if any(texts):
+        texts = merged.texts(cells, lambda cell: self._cell_text(cell, nested))
+        if texts:
             self._emit(" | ".join(texts), "table", first)
+        self._take_graphics(first)
         for container in nested:
             if container.tag == f"{W}tbl":
                 self._take_table(container)
@@ -249,6 +290,7 @@ class _Reading:
                 root = self._aside_root([part])
                 if root is None:
                     continue
+                self._enter(part)
                 if kind in {"header", "footer"}:
                     self._read_margin(kind, root, told)
                 else:
@@ -262,11 +304,14 @@ class _Reading:
             self._read_aside(kind, root)
 
     def _read_notes(self, kind: str, root: "_Element") -> None:
+        """Notes under the numbers that the page shows, which count references; comments have only ids."""
+        referred = list(dict.fromkeys(name for which, name in self.runs.notes if which == kind))
+        shown = {name: number for number, name in enumerate(referred, start=1)}
         for note in root:
             if attribute(note, "type") in {None, "normal"}:  # separators are notes too
-                author = attribute(note, "author")
-                name = f"{kind} {attribute(note, 'id')}" + (f" by {author}" if author else "")
-                self._read_aside(printable(name), note)
+                author, name = attribute(note, "author"), attribute(note, "id") or ""
+                told = f"{kind} {shown.get(name, name)}" + (f" by {author}" if author else "")
+                self._read_aside(printable(told), note)
 
     def _read_aside(self, part: str, element: "_Element") -> None:
         self._part, self._paragraph, self._headings = part, 0, []
@@ -291,9 +336,30 @@ class _Reading:
             self._close()
             self._open = _Open(kind, self._length)
         start = self._length
+        self._place_links(text, start)
         self._length += len(text) + 1
         self.pieces += (text, "\n")
         self.spans.append(Span(start, self._length, Location(paragraph=paragraph, part=self._part)))
+
+    def _place_links(self, text: str, start: int) -> None:
+        """The links of what was read last, each where its words stand in `text`."""
+        position = 0
+        linked, self._linked = self._linked, []
+        for paragraph, links in linked:
+            # As it stands, or on one line where it is a cell's.
+            shown = next(
+                (one for one in (paragraph, " ".join(paragraph.split())) if one in text[position:]), None
+            )
+            if shown is None:
+                continue
+            position = text.index(shown, position)
+            for link in links:
+                is_inside = link.target.startswith("#")
+                address = link.target if is_inside else self._addresses.get(link.target, "")
+                if link.num_chars and len(address) > 1:
+                    first, last = link.span_in(shown)
+                    self.links.append(Link(start + position + first, start + position + last, address))
+            position += len(shown)
 
     def _close(self) -> None:
         if self._open is not None:

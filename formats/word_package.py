@@ -30,6 +30,8 @@ _STRICT = (
     (b"http://purl.oclc.org/ooxml/wordprocessingml/main", b"http://schemas.openxmlformats.org/wordprocessingml/2006/main"),
     (b"http://purl.oclc.org/ooxml/officeDocument/math", b"http://schemas.openxmlformats.org/officeDocument/2006/math"),
     (b"http://purl.oclc.org/ooxml/drawingml/main", b"http://schemas.openxmlformats.org/drawingml/2006/main"),
+    (b"http://purl.oclc.org/ooxml/drawingml/chart", b"http://schemas.openxmlformats.org/drawingml/2006/chart"),
+    (b"http://purl.oclc.org/ooxml/drawingml/diagram", b"http://schemas.openxmlformats.org/drawingml/2006/diagram"),
     (
         b"http://purl.oclc.org/ooxml/officeDocument/relationships",
         b"http://schemas.openxmlformats.org/officeDocument/2006/relationships",
@@ -76,18 +78,30 @@ class Package:
 
         A relationship file that cannot be read counts as empty: the body can still be read without it.
         """
-        folder, name = posixpath.split(part)
-        try:
-            root = self.xml(posixpath.join(folder, "_rels", f"{name}.rels"))
-        except DamagedSourceError:
-            return []
+        folder = posixpath.dirname(part)
         found = []
-        for entry in root if root is not None else ():
+        for entry in self._relationships_of(part):
             kind, target = entry.get("Type", ""), entry.get("Target", "")
             if entry.get("TargetMode") != "External" and target:
                 joined = posixpath.normpath(posixpath.join("/", folder, unquote(target))).lstrip("/")
                 found.append((kind.rpartition("/")[2], joined, entry.get("Id", "")))
         return found
+
+    def addresses(self, part: str) -> dict[str, str]:
+        """The addresses outside the file that `part` refers to, by id; nothing ever opens them."""
+        return {
+            entry.get("Id", ""): entry.get("Target", "")
+            for entry in self._relationships_of(part)
+            if entry.get("TargetMode") == "External"
+        }
+
+    def _relationships_of(self, part: str) -> "list[_Element]":
+        folder, name = posixpath.split(part)
+        try:
+            root = self.xml(posixpath.join(folder, "_rels", f"{name}.rels"))
+        except DamagedSourceError:
+            return []
+        return [] if root is None else list(root)
 
     def xml(self, part: str) -> "_Element | None":
         """The root element of `part`, or None where there is no such part.

@@ -1,7 +1,9 @@
 """The text of one Word paragraph: runs, breaks, fields, links, equations, tracked changes as if accepted."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lctx.formats.word_charts import DGM, C, R
 from lctx.formats.word_styles import W, attribute, find, number
 
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 
 TEXT_BOX = f"{W}txbxContent"
 _T, _R = f"{W}t", f"{W}r"
+_NOTES = {f"{W}footnoteReference": "footnote", f"{W}endnoteReference": "endnote"}
+_GRAPHICS = {f"{C}chart": f"{R}id", f"{DGM}relIds": f"{R}dm"}
+"""The element that stands for a chart or a diagram, and its attribute that names the part."""
 _CHARACTERS = {
     f"{W}tab": "\t",
     f"{W}ptab": "\t",
@@ -41,20 +46,48 @@ _PRIVATE_AREA = range(0xE000, 0xF900)
 _OFF = frozenset({"0", "false", "off"})
 
 
+@dataclass(frozen=True, slots=True)
+class RunLink:
+    """A hyperlink in a paragraph: how many characters stand before it and in it, white space not counted.
+
+    White space changes when a paragraph becomes a line. `target` is a relationship's id or "#bookmark".
+    """
+
+    num_before: int
+    num_chars: int
+    target: str
+
+    def span_in(self, text: str) -> tuple[int, int]:
+        """Where it stands in its paragraph's `text`."""
+        places = [place for place, character in enumerate(text) if not character.isspace()]
+        return places[self.num_before], places[self.num_before + self.num_chars - 1] + 1
+
+
 class Runs:
-    """Collects the text below an element, the text boxes beside it, and what was met and left out."""
+    """Collects the text below an element, what hangs on it, and what was met and left out.
+
+    Attributes:
+        boxes: The text boxes beside it.
+        graphics: Relationship ids of charts and diagrams.
+        links: The hyperlinks of what was read last, in order.
+        notes: (kind, id) of each note that is referred to, in order, over all that was read.
+    """
 
     def __init__(self) -> None:
         """Begin empty."""
         self.boxes: list[_Element] = []
+        self.graphics: list[str] = []
+        self.links: list[RunLink] = []
+        self.notes: list[tuple[str, str]] = []
         self.has_tracked = False
         self.has_hidden = False
         self.has_drawing = False
         self._pieces: list[str] = []
+        self._equation_end = 0
 
     def text_of(self, element: "_Element") -> str:
-        """The text below `element`; its text boxes are added to `boxes`."""
-        self._pieces = []
+        """The text below `element`; what hangs on it is added to `boxes`, `graphics` and `links`."""
+        self._pieces, self._equation_end, self.links = [], 0, []
         self._walk(element)
         return "".join(self._pieces)
 
@@ -87,11 +120,31 @@ class Runs:
         elif tag == f"{W}sym":
             self._pieces.append(_symbol(attribute(element, "char")))
         elif tag == f"{M}oMath":
-            self._pieces.append(equation(element))
+            written = equation(element)
+            # Two equations side by side are two, not one.
+            self._pieces.append(f" {written}" if self._ends_in_equation else written)
+            self._equation_end = len(self._pieces)
+        elif tag == f"{W}hyperlink":
+            self._take_link(element)
+        elif tag in _NOTES:
+            self.notes.append((_NOTES[tag], attribute(element, "id") or ""))
+        elif (graphic := element.get(_GRAPHICS[tag]) if tag in _GRAPHICS else None) is not None:
+            self.graphics.append(graphic)
         elif isinstance(tag, str):  # entities that were not resolved have no name
             self.has_tracked |= tag in _TRACKED
             self.has_drawing |= tag in {f"{W}drawing", f"{W}pict"}
             self._walk(element)
+
+    @property
+    def _ends_in_equation(self) -> bool:
+        return self._equation_end == len(self._pieces) > 0
+
+    def _take_link(self, element: "_Element") -> None:
+        first = len(self._pieces)
+        self._walk(element)
+        target = element.get(f"{R}id") or f"#{attribute(element, 'anchor') or ''}"
+        before, words = "".join(self._pieces[:first]), "".join(self._pieces[first:])
+        self.links.append(RunLink(len("".join(before.split())), len("".join(words.split())), target))
 
     def _take_alternate(self, element: "_Element") -> None:
         """The same thing said twice, for newer and for older versions of Word: the first is taken."""

@@ -1,7 +1,10 @@
 """Word files: everything that a reader of the file sees is in the text, with its paragraph and headings."""
 
+import hashlib
+import io
 import os
 import re
+import zipfile
 from collections import Counter
 from html import unescape
 from pathlib import Path
@@ -16,8 +19,10 @@ from lctx.core.errors import (
     EncryptedSourceError,
     LimitError,
     ScannedSourceError,
+    SourceError,
 )
-from lctx.formats import word, word_package
+from lctx.formats import word, word_encrypted, word_package
+from lctx.formats.reader import ReadOptions
 from lctx.formats.registry import format_of
 from lctx.formats.word import read_word
 
@@ -72,7 +77,7 @@ def test_the_sample_is_read_with_headings_lists_and_tables():
     content = AGREEMENT.read_bytes()
     assert format_of(str(AGREEMENT), content).name == "docx"
     document = read_word(str(AGREEMENT), content)
-    assert (document.kind, document.reader, document.warnings) == ("docx", "word/1", ())
+    assert (document.kind, document.reader, document.warnings) == ("docx", "word/2", ())
     assert "Maintenance, per quarter | 9,500 | in advance\n" in document.text
     assert "• a weekly forecast for each route" in document.text
     assert place_of(document, "ninety days' written notice")[1] == (
@@ -198,6 +203,195 @@ def test_tables_keep_their_rows_and_what_is_nested_in_them():
     assert [block.kind for block in document.blocks] == ["table", "paragraph", "paragraph"]
 
 
+def cell(text: str, properties: str = "") -> str:
+    return f"<w:tc><w:tcPr>{properties}</w:tcPr>{paragraph(text) if text else '<w:p/>'}</w:tc>"
+
+
+def test_merged_cells_stand_in_each_row_and_column_that_they_fill():
+    """This test ensures that every row says by itself what holds of it, in its columns."""
+    down, on, wide = '<w:vMerge w:val="restart"/>', "<w:vMerge/>", '<w:gridSpan w:val="2"/>'
+    rows = (
+        cell("Fees of 2025", '<w:gridSpan w:val="3"/>'),
+        cell("Region") + cell("Amounts", wide),
+        cell("North", down) + cell("January") + cell("10"),
+        cell("", on) + cell("February") + cell("20"),
+        cell("", on) + cell("") + cell(""),
+        cell("South") + cell("", on) + cell("30"),
+        '<w:trPr><w:gridBefore w:val="1"/></w:trPr>'
+        + cell("late")
+        + cell("older", '<w:hMerge w:val="restart"/>'),
+        cell("x") + cell("both", '<w:hMerge w:val="restart"/>') + cell("", '<w:hMerge w:val="continue"/>'),
+        cell("huge", '<w:gridSpan w:val="999999999"/>') + cell("y"),
+    )
+    document = read("<w:tbl>" + "".join(f"<w:tr>{row}</w:tr>" for row in rows) + "</w:tbl>")
+    assert lines(document)[:-1] == [
+        "Fees of 2025",
+        "Region | Amounts | Amounts",
+        "North | January | 10",
+        "North | February | 20",
+        "South |  | 30",
+        " | late | older",
+        "x | both | both",
+    ]
+    assert lines(document)[-1].count("huge") == 63
+    assert place_of(document, "North | February")[0] == 7
+
+
+CHART = (
+    '<c:chartSpace xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart" '
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"><c:chart>'
+    "<c:title><a:p><a:r><a:t>Sales</a:t></a:r><a:r><a:t> by year</a:t></a:r></a:p></c:title><c:plotArea>{}"
+    "</c:plotArea></c:chart></c:chartSpace>"
+)
+
+
+def series(name: str, xs: list[str], ys: list[str], *, x: str = "cat", y: str = "val") -> str:
+    def points(values: list[str]) -> str:
+        return "".join(
+            f'<c:pt idx="{place}"><c:v>{one}</c:v></c:pt>' for place, one in enumerate(values) if one
+        )
+
+    told = (
+        f"<c:tx><c:strRef><c:strCache><c:pt idx='0'><c:v>{name}</c:v></c:pt></c:strCache></c:strRef></c:tx>"
+    )
+    return (
+        f"<c:ser>{told}<c:{x}><c:strCache>{points(xs)}</c:strCache></c:{x}>"
+        f"<c:{y}><c:numCache>{points(ys)}</c:numCache></c:{y}></c:ser>"
+    )
+
+
+def with_chart(chart: str, kind: str = "chart", tag: str = '<c:chart r:id="r0"/>') -> Document:
+    drawing = (
+        (
+            '<w:drawing xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart" '
+            f'xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram"><w:p>{tag}</w:p></w:drawing>'
+        )
+        .replace("<w:p>", "<w:graphic>")
+        .replace("</w:p>", "</w:graphic>")
+    )
+    body = paragraph("Before") + f"<w:p><w:r>{drawing}</w:r></w:p>" + paragraph("After")
+    return read(body, **{kind: chart})
+
+
+def test_a_chart_is_read_as_the_table_that_it_was_drawn_from():
+    """This test ensures that series, categories and values are rows where the chart stands, as people write numbers."""
+    years = ["2023", "2024", "2025"]
+    drawn = "".join(
+        (series("North", years, ["4.2999999999999998", "", "5"]), series("South", years, ["1", "2", "3"]))
+    )
+    document = with_chart(CHART.format(f"<c:bar3DChart>{drawn}</c:bar3DChart>"))
+    assert lines(document) == [
+        "Before", "Bar chart: Sales by year", "| North | South", "2023 | 4.3 | 1", "2024 |  | 2", "2025 | 5 | 3", "After",
+    ]  # fmt: skip
+    assert place_of(document, "2024 |")[0] == 2
+    assert document.blocks[1].kind == "table"
+    assert document.warnings == ()
+
+
+def test_points_of_a_scatter_chart_keep_their_own_places():
+    """This test ensures that series with different x are read point by point."""
+    drawn = series("a", ["1", "2"], ["7", "8"], x="xVal", y="yVal") + series(
+        "b", ["3"], ["9"], x="xVal", y="yVal"
+    )
+    document = with_chart(CHART.format(f"<c:scatterChart>{drawn}</c:scatterChart>"))
+    assert lines(document)[1:-1] == ["Scatter chart: Sales by year", "a | 1 | 7", "a | 2 | 8", "b | 3 | 9"]
+
+
+def test_a_chart_without_numbers_is_told():
+    """This test ensures that what a chart shows is never lost in silence."""
+    assert any("charts" in text for text in with_chart("<c/>").warnings)
+    assert any("charts" in text for text in with_chart("<broken").warnings)
+
+
+def test_the_words_of_a_diagram_are_read():
+    """This test ensures that SmartArt gives a line for each of its nodes."""
+    spaces = (
+        'xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram" '
+        'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+    )
+    nodes = "".join(
+        f"<dgm:pt><dgm:t><a:p><a:r><a:t>{one}</a:t></a:r></a:p></dgm:t></dgm:pt>"
+        for one in ("Plan", "Build", "")
+    )
+    data = f"<dgm:dataModel {spaces}><dgm:ptLst>{nodes}</dgm:ptLst></dgm:dataModel>"
+    document = with_chart(data, "diagramData", '<dgm:relIds r:dm="r0"/>')
+    assert lines(document) == ["Before", "Plan", "Build", "After"]
+
+
+def test_links_lead_from_their_words():
+    """This test ensures that a hyperlink's words carry its address, whatever stands before them."""
+    linked = (
+        '<w:p><w:r><w:t xml:space="preserve"> See the terms: </w:t></w:r>'
+        '<w:hyperlink r:id="x1"><w:r><w:t>terms</w:t></w:r></w:hyperlink>'
+        '<w:hyperlink w:anchor="part2"><w:r><w:t xml:space="preserve"> and part 2</w:t></w:r></w:hyperlink></w:p>'
+    )
+    content = word_file(linked + table((linked, "b")), header=root("hdr", linked))
+    external = f'<Relationship Id="x1" Type="{OFFICE}/hyperlink" Target="https://example.org/terms" TargetMode="External"/>'
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    related = "word/_rels/document.xml.rels"
+    parts[related] = parts[related].replace(b"</Relationships>", external.encode() + b"</Relationships>")
+    document = read_word("a.docx", packed(parts))
+    told = [(document.text[one.start : one.end], one.target) for one in document.links]
+    address = "https://example.org/terms"
+    assert told == [("terms", address), ("and part 2", "#part2")] * 2 + [("and part 2", "#part2")]
+    assert document.links[0].start == document.text.index("terms and")
+
+
+def test_notes_have_the_numbers_that_the_page_shows():
+    """This test ensures that footnotes count their references in the text, not the ids of the file."""
+    notes = "".join(
+        f'<w:footnote w:id="{number}">{paragraph(f"note {number}")}</w:footnote>' for number in (7, 4, 9)
+    )
+    referring = "".join(
+        f'<w:p><w:r><w:t>clause</w:t></w:r><w:r><w:footnoteReference w:id="{number}"/></w:r></w:p>'
+        for number in (4, 7)
+    )
+    document = read(referring, footnotes=root("footnotes", notes))
+    assert [place_of(document, f"note {number}")[2] for number in (4, 7, 9)] == [
+        "footnote 1", "footnote 2", "footnote 9",
+    ]  # fmt: skip
+
+
+def encrypted(password: str) -> bytes:
+    from msoffcrypto.format.ooxml import OOXMLFile
+
+    found = io.BytesIO()
+    OOXMLFile(io.BytesIO(AGREEMENT.read_bytes())).encrypt(password, found)
+    return found.getvalue()
+
+
+def test_a_password_opens_a_file():
+    """This test ensures that the right password opens an encrypted file, and no other does, nor none."""
+    locked = encrypted("corréct")
+    opened = read_word("a.docx", locked, ReadOptions(password="corréct"))
+    assert opened.text == read_word("a.docx", AGREEMENT.read_bytes()).text
+    assert opened.sha256 == hashlib.sha256(locked).hexdigest()
+    with pytest.raises(EncryptedSourceError, match="does not open it"):
+        read_word("a.docx", locked, ReadOptions(password="wrong"))
+    with pytest.raises(EncryptedSourceError, match="protected by a password") as caught:
+        read_word("a.docx", locked)
+    assert "--password" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("cut", [600, 1500, 3000])
+def test_a_damaged_encrypted_file_says_so(cut):
+    """This test ensures that a truncated or overwritten container is an error of ours."""
+    locked = encrypted("x")
+    for broken in (locked[:-cut], locked[:cut] + b"\xff" * 200 + locked[cut + 200 :]):
+        try:
+            read_word("a.docx", broken, ReadOptions(password="x"))
+        except SourceError as error:
+            assert error.hint  # noqa: PT017 - some bytes of a container mean nothing
+
+
+def test_hashing_without_end_is_refused(monkeypatch):
+    """This test ensures that a file cannot ask for hours of hashing."""
+    monkeypatch.setattr(word_encrypted, "MAX_SPINS", 1000)
+    with pytest.raises(LimitError):
+        read_word("a.docx", encrypted("x"), ReadOptions(password="x"))
+
+
 def math(name: str, **parts: str) -> str:
     """An equation's element with its parts in order; a part that begins with "<" is XML, else text."""
     written = "".join(
@@ -222,6 +416,7 @@ def math(name: str, **parts: str) -> str:
         (math("d", dPr='<m:begChr m:val="["/><m:endChr m:val=""/>', e="x"), "[x"),
         (math("m", mr=math("e", r="<m:t>1</m:t>") + math("e", r="<m:t>0</m:t>")), "[1 & 0]"),
         (math("func", fName="log", e="x"), "log x"),
+        ("<m:r><m:t>a=b</m:t></m:r></m:oMath><m:oMath><m:r><m:t>c=d</m:t></m:r>", "a=b c=d"),
     ],
 )
 def test_equations_read_on_one_line(equation, line):
@@ -239,7 +434,7 @@ def test_whole_blocks_can_be_tracked_alternative_or_foreign():
         "<w:tbl><w:tr><w:trPr><w:del/></w:trPr><w:tc><w:p/></w:tc></w:tr>"
         f"<w:sdt><w:sdtContent><w:tr><w:tc>{paragraph('a')}</w:tc><w:tc><w:sdt><w:sdtContent>{paragraph('b')}"
         "</w:sdtContent></w:sdt></w:tc></w:tr></w:sdtContent></w:sdt></w:tbl><w:altChunk/>",
-        chart="<c/>",
+        chartEx="<c/>",
     )
     assert lines(document) == ["new", "one", "a | b"]
     assert [warning.split()[2] for warning in document.warnings] == ["tracked", "another", "charts"]
@@ -396,4 +591,4 @@ def test_word_recall_against_another_tool():
         print(f"{recalls[-1]:.3f} {file.name}")
     print(f"mean word recall {sum(recalls) / len(recalls):.3f} over {len(recalls)} files")
     assert len(recalls) >= 30
-    assert sum(recalls) / len(recalls) >= 0.93
+    assert sum(recalls) / len(recalls) >= 0.935
