@@ -106,8 +106,7 @@ class Runs:
                 self._take_other(child, tag)
 
     def _take_run(self, run: "_Element") -> None:
-        hidden = find(run, "rPr", "vanish")
-        if hidden is not None and attribute(hidden) not in _OFF:
+        if _is_unseen(run):
             self.has_hidden |= any(text.text for text in run.iterfind(f"{W}t"))
             return
         self._walk(run)
@@ -152,6 +151,34 @@ class Runs:
         chosen = choice if choice is not None else element.find(f"{MC}Fallback")
         if chosen is not None:
             self._walk(chosen)
+
+
+def _is_unseen(run: "_Element") -> bool:
+    """Whether nobody who looks at the page sees a run: marked as hidden, under 1 point, white on white."""
+    properties = find(run, "rPr")
+    if properties is None:
+        return False
+    hidden = find(properties, "vanish")
+    if hidden is not None and attribute(hidden) not in _OFF:
+        return True
+    half_points = number(attribute(find(properties, "sz")))
+    if half_points is not None and half_points <= 1:
+        return True
+    is_white = (attribute(find(properties, "color")) or "").upper() == "FFFFFF"
+    return is_white and not _may_lie_on_colour(run)
+
+
+def _may_lie_on_colour(run: "_Element") -> bool:
+    """Whether anything around a run may colour the ground under it: a doubt makes it visible."""
+    if any(find(run, "rPr", name) is not None for name in ("shd", "highlight", "rStyle")):
+        return True
+    for around in run.iterancestors():
+        if around.tag in {f"{W}tbl", TEXT_BOX}:
+            return True
+        if any(find(around, "pPr", name) is not None for name in ("shd", "pStyle", "framePr")):
+            return True
+    background = run.getroottree().getroot().find(f"{W}background")
+    return background is not None
 
 
 def _symbol(code: str | None) -> str:

@@ -392,6 +392,31 @@ def test_hashing_without_end_is_refused(monkeypatch):
         read_word("a.docx", encrypted("x"), ReadOptions(password="x"))
 
 
+def run(text: str, properties: str) -> str:
+    return f"<w:r><w:rPr>{properties}</w:rPr><w:t>{text}</w:t></w:r>"
+
+
+def test_what_nobody_can_see_is_left_out_and_told():
+    """This test ensures that hidden, tiny and white text stays out, and white text on a colour does not."""
+    white, tiny = '<w:color w:val="ffffff"/>', '<w:sz w:val="1"/>'
+    document = read(
+        "<w:p>"
+        + run("seen", "")
+        + run("white", white)
+        + run("tiny", tiny)
+        + run("vanished", "<w:vanish/>")
+        + "</w:p>"
+        "<w:p><w:pPr><w:shd w:fill='1F3864'/></w:pPr>" + run("on blue", white) + "</w:p>"
+        "<w:p>"
+        + run("marked", white + '<w:shd w:fill="000000"/>')
+        + run(" small", '<w:sz w:val="8"/>')
+        + "</w:p>"
+        + table((f"<w:p>{run('head', white)}</w:p>", "x"))
+    )
+    assert lines(document) == ["seen", "on blue", "marked small", "head | x"]
+    assert document.warnings == ("It holds hidden text, which was left out.",)
+
+
 def math(name: str, **parts: str) -> str:
     """An equation's element with its parts in order; a part that begins with "<" is XML, else text."""
     written = "".join(
