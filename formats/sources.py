@@ -1,63 +1,60 @@
-"""From the names that a user gave to the files behind them, and from a file to its bytes."""
+"""From the names that a user gave to the files behind them."""
 
+import errno
 import os
 import stat
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
-from lctx.core.errors import (
-    EmptySourceError,
-    LimitError,
-    MissingSourceError,
-    SourceError,
-    UnsupportedSourceError,
-)
-from lctx.formats.ignore import Choice, Listing, list_folder
+from lctx.core.errors import EmptySourceError, MissingSourceError, SourceError
+from lctx.formats.attributes import Attributes
+from lctx.formats.choice import Choice
+from lctx.formats.listing import Listing, list_folder
 from lctx.formats.names import printable
-from lctx.formats.noise import noise_of_content, noise_of_name
-from lctx.formats.sniffing import HEAD_BYTES
-
-MAX_SOURCE_BYTES = 1024**3
-"""The largest file, or standard input, that is taken into memory."""
-
-STDIN = "-"
-"""The name of standard input, as path and as source."""
-
-_READ_BYTES = 1024 * 1024
-_OPEN_FLAGS = (
-    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+from lctx.formats.noise import noise_of_name
+from lctx.formats.pages import Pages, pages_of, split_pages
+from lctx.formats.source_file import (
+    MAX_SOURCE_BYTES,
+    STDIN,
+    Skipped,
+    SourceFile,
+    noise_in,
+    not_regular,
+    read_bytes,
+    read_source,
+    read_stdin,
+    told,
 )
 
+__all__ = [
+    "MAX_SOURCE_BYTES",
+    "STDIN",
+    "Folder",
+    "Found",
+    "Skipped",
+    "SourceFile",
+    "find_sources",
+    "names_source",
+    "read_bytes",
+    "read_source",
+    "read_stdin",
+]
+
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
-    """One file to read.
+class Folder:
+    """A folder that was named, and what is to be read of it.
 
     Attributes:
-        path: What the user typed, or the folder that was named joined with the path below it. Control
-            characters and bytes that are no UTF-8 are escaped, so that it can be shown; all other paths open
-            as they stand.
-        file: The file itself, without symbolic links; "-" for standard input.
+        path: As the user named it.
+        files: The `SourceFile.file` of each.
+        num_entries: How many files and folders it holds.
     """
 
     path: str
-    file: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file or folder below a named folder that is not read.
-
-    Attributes:
-        path: As in `SourceFile`.
-        reason: A few words: "--exclude", "a lock file", "binary (.png)".
-    """
-
-    path: str
-    reason: str
+    files: tuple[str, ...]
+    num_entries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,199 +65,188 @@ class Found:
         files: In the order of the names, sorted within a folder; no file twice.
         skipped: What was passed over on purpose, by the user's wish or for being no text.
         errors: One for each name, or file in a folder, that could not be looked at.
+        warnings: What the user should know of the search, one sentence each.
+        folders: The folders among the names that bring files of their own.
     """
 
     files: tuple[SourceFile, ...]
     skipped: tuple[Skipped, ...]
     errors: tuple[SourceError, ...]
+    warnings: tuple[str, ...] = ()
+    folders: tuple[Folder, ...] = ()
+
+    def passing_over(self, reasons: Mapping[str, str]) -> "Found":
+        """The same without the files that nobody would read, as became clear when they were opened.
+
+        Args:
+            reasons: Why, by `SourceFile.file`.
+        """
+        if not reasons:
+            return self
+        late = [Skipped(one.path, reasons[one.file]) for one in self.files if one.file in reasons]
+        left = tuple(one for one in self.files if one.file not in reasons)
+        empty = [
+            _nothing_in(folder.path, folder.num_entries)
+            for folder in self.folders
+            if all(file in reasons for file in folder.files)
+        ]
+        return replace(self, files=left, skipped=(*self.skipped, *late), errors=(*self.errors, *empty))
 
 
-def find_sources(names: Sequence[str], *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Found:
+def find_sources(
+    names: Sequence[str],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    use_ignores: bool = True,
+    look_inside: bool = True,
+) -> Found:
     """The files behind `names`.
 
     A file that is named is taken as it is; of a folder what git would keep is taken, less what nobody would
     read. Symbolic links are followed where the user names them, never inside a folder.
 
     Args:
-        names: Files, folders, and "-" for standard input.
+        names: Files, folders, and "-" for standard input; "report.pdf#10-40" is a part of a file.
         include: Patterns as in .gitignore; where there are any, only what matches is taken from a folder.
         exclude: Patterns of what is not taken from a folder.
+        use_ignores: Whether git and .gitignore files have a say in what belongs to a folder.
+        look_inside: Whether a folder's files are opened to see whether anybody would read them. Without, only
+            their names are judged: `read_source` does the rest, and `Found.passing_over` notes it.
 
     Raises:
-        UsageError: A pattern cannot be read.
+        UsageError: A pattern, or a range of pages, cannot be read.
     """
-    search = _Search(Choice(include, exclude))
+    search = _Search(Choice(include, exclude), use_ignores=use_ignores, look_inside=look_inside)
     for name in names:
         try:
             search.take(name)
         except SourceError as error:
             search.errors.append(error)
-    return Found(tuple(search.files), tuple(search.skipped), tuple(search.errors))
+    return Found(
+        _without_doubles(search.files),
+        tuple(search.skipped),
+        tuple(search.errors),
+        tuple(dict.fromkeys(search.warnings)),
+        tuple(search.folders),
+    )
+
+
+def names_source(name: str) -> bool:
+    """Whether `name` leads to something that is there: a path, or a path with a range of pages behind it."""
+    if os.path.lexists(name):
+        return True
+    parts = split_pages(name)
+    return parts is not None and os.path.isfile(parts[0])  # noqa: PTH113 - a text of any length is asked
 
 
 class _Search:
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, *, use_ignores: bool, look_inside: bool) -> None:
         self.files: list[SourceFile] = []
         self.skipped: list[Skipped] = []
         self.errors: list[SourceError] = []
+        self.warnings: list[str] = []
+        self.folders: list[Folder] = []
         self._choice = choice
-        self._seen: set[Path] = set()
+        self._use_ignores = use_ignores
+        self._look_inside = look_inside
+        self._seen: set[tuple[str, Pages | None]] = set()
 
     def take(self, name: str) -> None:
-        shown = printable(name)
         if name == STDIN:
-            self._keep(shown, Path(STDIN))
+            self._keep(SourceFile(STDIN, STDIN))
             return
+        name, pages = _parted(name)
+        shown = printable(name)
         file, mode = _resolved(name, shown)
         if stat.S_ISDIR(mode):
-            self._take_folder(name, file)
+            self._take_folder(name, shown, file)
         elif stat.S_ISREG(mode):
-            self._keep(shown, file)
+            self._keep(SourceFile(shown, file, pages))
         else:
-            raise _not_regular(shown)
+            raise not_regular(shown)
 
-    def _keep(self, shown: str, file: Path) -> None:
-        if file not in self._seen:
-            self._seen.add(file)
-            self.files.append(SourceFile(shown, file))
+    def _keep(self, source: SourceFile) -> bool:
+        """Whether `source` is new."""
+        key = (source.file, source.pages)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        self.files.append(source)
+        return True
 
-    def _take_folder(self, name: str, root: Path) -> None:
-        shown = printable(name)
-        listing = list_folder(shown, root)
+    def _take_folder(self, name: str, shown: str, root: str) -> None:
+        listing = list_folder(shown, root, self._choice, use_ignores=self._use_ignores)
         prefix = _prefix(name)
-        before, failed = len(self._seen), len(self.errors)
-        known = self._take_files(prefix, root, listing)
-        self.skipped += [Skipped(printable(prefix + path), reason) for path, reason in listing.left_out]
+        num_files, num_errors = len(self.files), len(self.errors)
         self.errors += listing.errors
-        if len(self._seen) == before and not known and len(self.errors) == failed:
-            raise EmptySourceError(shown, _why_empty(listing), _hint_for(listing))
+        self.warnings += listing.warnings
+        is_known = self._take_files(prefix, root.rstrip("/"), listing)
+        self.skipped += [
+            Skipped(printable(prefix + path), reason)
+            for path, reason in sorted(listing.left_out, key=lambda one: _order(one[0]))
+        ]
+        new = tuple(source.file for source in self.files[num_files:])
+        if new:
+            self.folders.append(Folder(shown, new, listing.num_entries))
+        elif not is_known and len(self.errors) == num_errors:
+            raise _nothing_in(shown, len(listing.left_out) and listing.num_entries)
 
-    def _take_files(self, prefix: str, root: Path, listing: Listing) -> bool:
-        """Keep what is worth reading; whether any of it had been named before."""
-        known = False
-        for path in sorted(listing.files, key=lambda path: path.split("/")):
-            shown = printable(prefix + path)
-            file = root / path
-            if file in self._seen:
-                known = True
-                continue
-            reason = self._choice.reason_against(path) or noise_of_name(path)
+    def _take_files(self, prefix: str, root: str, listing: Listing) -> bool:
+        """Keep what is worth reading, and note the rest as left out; whether any had been named before."""
+        attributes = Attributes(root, [*listing.files, *(path for path, _ in listing.left_out)])
+        is_known = False
+        for path in sorted(listing.files, key=_order):
+            source = SourceFile(printable(prefix + path), f"{root}/{path}", None, self._look_inside)
+            reason = noise_of_name(path)
+            if reason is None and attributes.say_generated(path):
+                reason = "generated (.gitattributes)"
             try:
-                reason = reason or _reason_in(path, file, shown)
-            except FileNotFoundError:
-                continue  # tracked by git and deleted since: it is not there to be read
-            except OSError as error:
-                self.errors.append(SourceError(shown, _told(error)))
+                if reason is None and self._look_inside and (source.file, None) not in self._seen:
+                    reason = noise_in(source)
+            except SourceError as error:
+                self.errors.append(error)
                 continue
             if reason:
-                self.skipped.append(Skipped(shown, reason))
+                listing.left_out.append((path, reason))
             else:
-                self._keep(shown, file)
-        return known
+                is_known |= not self._keep(source)
+        return is_known
 
 
-def _resolved(name: str, shown: str) -> tuple[Path, int]:
+def _parted(name: str) -> tuple[str, Pages | None]:
+    """A name without the range of pages behind it; a file whose own name has a "#" is meant as it stands."""
+    parts = None if os.path.lexists(name) else split_pages(name)
+    if parts is None or not os.path.isfile(parts[0]):  # noqa: PTH113 - as in `names_source`
+        return name, None
+    return parts[0], pages_of(printable(name), parts[1])
+
+
+def _resolved(name: str, shown: str) -> tuple[str, int]:
     """The file behind `name` without links, and its mode."""
+    if not name:
+        raise MissingSourceError("''", "no such file", "check the path")
     try:
-        file = Path(name).resolve(strict=True) if name else None
-        mode = file.stat().st_mode if file else 0
+        file = os.path.realpath(name, strict=True)
+        return file, os.stat(file).st_mode  # noqa: PTH116 - a Path for each of many files takes long
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise MissingSourceError(shown, "no such file", "check the path") from error
-    except RuntimeError as error:  # Python 3.11 and 3.12 say so of a circle of links
-        raise SourceError(shown, "its symbolic links form a circle", "name the file itself") from error
     except OSError as error:
-        raise SourceError(shown, _told(error), "check the path and its permissions") from error
-    if file is None:
-        raise MissingSourceError("''", "no such file", "check the path")
-    return file, mode
+        if error.errno == errno.ELOOP:
+            hint = "name the file itself"
+            raise SourceError(shown, "its symbolic links form a circle", hint) from error
+        raise SourceError(shown, told(error), "check the path and its permissions") from error
 
 
-def _reason_in(path: str, file: Path, shown: str) -> str | None:
-    """Why a file that a folder holds is passed over, looking at the file itself."""
-    mode = file.lstat().st_mode
-    if stat.S_ISLNK(mode):
-        return "a symbolic link"
-    if not stat.S_ISREG(mode):
-        return "not a regular file"
-    handle = _open(file, shown)
-    try:
-        return noise_of_content(path, os.read(handle, HEAD_BYTES))
-    finally:
-        os.close(handle)
+def _without_doubles(files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """`files`, but a file that is named whole and in parts is read once, whole."""
+    whole = {one.file: one for one in files if one.pages is None}
+    return tuple(dict.fromkeys(whole.get(one.file, one) for one in files))
 
 
-def read_bytes(source: SourceFile) -> bytes:
-    """The content of `source`, whole.
-
-    Raises:
-        MissingSourceError: It has vanished since it was found.
-        UnsupportedSourceError: It is a pipe, a socket or a device.
-        LimitError: It holds more than `MAX_SOURCE_BYTES`.
-        SourceError: It cannot be read, or changed while it was.
-    """
-    if source.file == Path(STDIN):
-        return read_stdin(sys.stdin.buffer)
-    try:
-        handle = _open(source.file, source.path)
-        try:
-            return _read_open(source.path, handle)
-        finally:
-            os.close(handle)
-    except FileNotFoundError as error:
-        raise MissingSourceError(source.path, "it vanished before it was read", "run it again") from error
-    except OSError as error:
-        raise SourceError(source.path, _told(error)) from error
-
-
-def _open(file: Path, shown: str) -> int:
-    """A descriptor of a regular file; opening a pipe waits for nobody."""
-    handle = os.open(file, _OPEN_FLAGS)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise _not_regular(shown)
-    return handle
-
-
-def _read_open(shown: str, handle: int) -> bytes:
-    before = os.fstat(handle)
-    if before.st_size > MAX_SOURCE_BYTES:
-        raise _too_large(shown)
-    with os.fdopen(handle, "rb", closefd=False) as stream:
-        content = _read_to_ceiling(shown, stream)
-    after = os.fstat(handle)
-    # Files of /proc say 0 bytes whatever they hold.
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-        before.st_size and len(content) != before.st_size
-    ):
-        raise SourceError(
-            shown, "it changed while it was being read", "run it again when nothing writes to it"
-        )
-    return content
-
-
-def read_stdin(stream: BinaryIO) -> bytes:
-    """All that `stream` holds, to its end.
-
-    Raises:
-        LimitError: It holds more than `MAX_SOURCE_BYTES`.
-        SourceError: It is closed or cannot be read.
-    """
-    try:
-        return _read_to_ceiling(STDIN, stream)
-    except (OSError, ValueError) as error:
-        why = _told(error) if isinstance(error, OSError) else "it is closed"
-        raise SourceError(STDIN, f"standard input cannot be read: {why}") from error
-
-
-def _read_to_ceiling(shown: str, stream: BinaryIO) -> bytes:
-    pieces: list[bytes] = []
-    total = 0
-    while piece := stream.read(_READ_BYTES):
-        total += len(piece)
-        if total > MAX_SOURCE_BYTES:
-            raise _too_large(shown)
-        pieces.append(piece)
-    return b"".join(pieces)
+def _order(path: str) -> str:
+    """What paths are sorted by: folder by folder, so that what stands in "a" comes before "a.txt"."""
+    return path.replace("/", "\0")
 
 
 def _prefix(name: str) -> str:
@@ -269,28 +255,9 @@ def _prefix(name: str) -> str:
     return "" if parts == "." else f"{parts.rstrip('/')}/"
 
 
-def _why_empty(listing: Listing) -> str:
-    if not listing.files:
-        return "the folder holds no file that is not ignored"
-    return f"no file that lctx reads among its {len(listing.files)}"
-
-
-def _hint_for(listing: Listing) -> str:
-    return "widen --include and --exclude, or name a file" if listing.files else "check the path"
-
-
-def _not_regular(shown: str) -> UnsupportedSourceError:
-    return UnsupportedSourceError(
-        shown, "a pipe, socket or device, not a file", "pipe it: ... | lctx ask - 'question'"
-    )
-
-
-def _too_large(shown: str) -> LimitError:
-    return LimitError(
-        shown, f"more than {MAX_SOURCE_BYTES // 1024**3} GiB", "split it, or name the part that matters"
-    )
-
-
-def _told(error: OSError) -> str:
-    """Why the system refused, as a lower-case phrase."""
-    return (error.strerror or str(error)).lower()
+def _nothing_in(shown: str, num_entries: int) -> EmptySourceError:
+    if num_entries:
+        why = f"no file that lctx reads among its {num_entries:,}"
+        return EmptySourceError(shown, why, "widen --include and --exclude, or name a file")
+    hint = "check the path; --no-ignore takes what git ignores too"
+    return EmptySourceError(shown, "the folder holds no file that is not ignored", hint)

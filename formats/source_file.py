@@ -1,0 +1,195 @@
+"""One file to read, and its bytes: whole, or not at all."""
+
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from lctx.core.errors import LimitError, MissingSourceError, SourceError, UnsupportedSourceError
+from lctx.formats.noise import noise_of_content
+from lctx.formats.pages import Pages, pages_in_words
+from lctx.formats.sniffing import HEAD_BYTES
+
+MAX_SOURCE_BYTES = 1024**3
+"""The largest file, or standard input, that is taken into memory."""
+
+STDIN = "-"
+"""The name of standard input, as path and as source."""
+
+_READ_BYTES = 1024 * 1024
+_OPEN_FLAGS = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file to read.
+
+    Attributes:
+        path: What the user typed, or the folder that was named joined with the path below it. Control
+            characters and bytes that are no UTF-8 are escaped, so that it can be shown; all other paths open
+            as they stand.
+        file: The file itself, without symbolic links; "-" for standard input.
+        pages: The part that was asked for, one-based and inclusive, its end None where it is the file's;
+            None is the whole.
+        is_judged: Whether it is read whatever it holds. What was found in a folder without being looked
+            into may still turn out to be nothing that anybody reads.
+    """
+
+    path: str
+    file: str
+    pages: Pages | None = None
+    is_judged: bool = True
+
+    @property
+    def name(self) -> str:
+        """The path with the part that was asked for: "report.pdf#10-40"."""
+        return self.path if self.pages is None else f"{self.path}#{pages_in_words(self.pages)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or folder below a named folder that is not read.
+
+    Attributes:
+        path: As in `SourceFile`.
+        reason: A few words: "--exclude", "a lock file", "binary (.png)".
+    """
+
+    path: str
+    reason: str
+
+
+def read_bytes(source: SourceFile) -> bytes:
+    """The content of `source`, whole.
+
+    Raises:
+        MissingSourceError: It has vanished since it was found.
+        UnsupportedSourceError: It is a pipe, a socket or a device.
+        LimitError: It holds more than `MAX_SOURCE_BYTES`.
+        SourceError: It cannot be read, or changed while it was.
+    """
+    return cast("bytes", _read(source, judged=True))  # only what is not judged can be skipped
+
+
+def read_source(source: SourceFile) -> bytes | Skipped:
+    """The content of `source`, whole, or why nobody would read a file that was found in a folder.
+
+    Raises:
+        SourceError: As `read_bytes` does.
+    """
+    return _read(source, judged=source.is_judged)
+
+
+def noise_in(source: SourceFile) -> str | None:
+    """Why nobody would read `source`, by its first bytes; None where it is worth reading.
+
+    Raises:
+        SourceError: As `read_bytes` does.
+    """
+    handle = _opened(source)
+    try:
+        return noise_of_content(source.path, os.read(handle, HEAD_BYTES))
+    except OSError as error:
+        raise SourceError(source.path, told(error)) from error
+    finally:
+        os.close(handle)
+
+
+def read_stdin(stream: BinaryIO) -> bytes:
+    """All that `stream` holds, to its end.
+
+    Raises:
+        LimitError: It holds more than `MAX_SOURCE_BYTES`.
+        SourceError: It is closed or cannot be read.
+    """
+    pieces: list[bytes] = []
+    total = 0
+    try:
+        while piece := stream.read(_READ_BYTES):
+            total += len(piece)
+            if total > MAX_SOURCE_BYTES:
+                raise _too_large(STDIN)
+            pieces.append(piece)
+    except (OSError, ValueError) as error:
+        why = told(error) if isinstance(error, OSError) else "it is closed"
+        raise SourceError(STDIN, f"standard input cannot be read: {why}") from error
+    return b"".join(pieces)
+
+
+def not_regular(shown: str) -> UnsupportedSourceError:
+    """The error of a source that is no file."""
+    return UnsupportedSourceError(
+        shown, "a pipe, socket or device, not a file", "pipe it: ... | lctx ask - 'question'"
+    )
+
+
+def told(error: OSError) -> str:
+    """Why the system refused, as a lower-case phrase."""
+    return (error.strerror or str(error)).lower()
+
+
+def _read(source: SourceFile, *, judged: bool) -> bytes | Skipped:
+    if source.file == STDIN:
+        return read_stdin(sys.stdin.buffer)
+    handle = _opened(source)
+    try:
+        return _read_open(source, handle, judged=judged)
+    except OSError as error:
+        raise SourceError(source.path, told(error)) from error
+    finally:
+        os.close(handle)
+
+
+def _opened(source: SourceFile) -> int:
+    """A descriptor of a regular file; opening a pipe waits for nobody."""
+    try:
+        handle = os.open(source.file, _OPEN_FLAGS)
+    except FileNotFoundError as error:
+        raise MissingSourceError(source.path, "it vanished before it was read", "run it again") from error
+    except OSError as error:
+        raise SourceError(source.path, told(error)) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise not_regular(source.path)
+    return handle
+
+
+def _read_open(source: SourceFile, handle: int, *, judged: bool) -> bytes | Skipped:
+    before = os.fstat(handle)
+    pieces = []
+    if not judged:
+        pieces.append(os.read(handle, HEAD_BYTES))
+        if reason := noise_of_content(source.path, pieces[0]):
+            return Skipped(source.path, reason)
+    if before.st_size > MAX_SOURCE_BYTES:
+        raise _too_large(source.path)
+    total = sum(map(len, pieces))
+    while piece := os.read(handle, _wanted(before.st_size, total)):
+        total += len(piece)
+        if total > MAX_SOURCE_BYTES:
+            raise _too_large(source.path)
+        pieces.append(piece)
+        if before.st_size and total > before.st_size:
+            break  # somebody writes to it
+    after = os.fstat(handle)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
+        before.st_size and total != before.st_size
+    ):
+        raise SourceError(
+            source.path, "it changed while it was being read", "run it again when nothing writes to it"
+        )
+    return b"".join(pieces)
+
+
+def _wanted(size: int, total: int) -> int:
+    """How much to read next: all that is left and one byte more, which is there where the file grows."""
+    return size - total + 1 if size else _READ_BYTES  # files of /proc say 0 bytes whatever they hold
+
+
+def _too_large(shown: str) -> LimitError:
+    return LimitError(
+        shown, f"more than {MAX_SOURCE_BYTES // 1024**3} GiB", "split it, or name the part that matters"
+    )
