@@ -35,3 +35,31 @@ class Entry(msgspec.Struct, tag="entry"):
     level: _NotNegative
     title: str
     page: int | None
+
+
+class Boxes(msgspec.Struct, tag="boxes"):
+    """Where stretches of one page's text are printed.
+
+    Attributes:
+        page: Its index.
+        digest: Of the text that the stretches were counted in.
+        boxes: x0, y0, x1, y1 for each that was asked for, or None.
+    """
+
+    page: int
+    digest: str
+    boxes: list[tuple[float, float, float, float] | None]
+
+
+class Hidden(msgspec.Struct, tag="hidden"):
+    """What cannot be seen on one page.
+
+    Attributes:
+        page: Its index.
+        digest: Of the text that the ranges were counted in; "" where there are none.
+        ranges: Half-open, sorted, apart.
+    """
+
+    page: int
+    digest: str
+    ranges: list[tuple[_NotNegative, _NotNegative]]
