@@ -125,7 +125,7 @@ def find_sources(
             search.errors.append(error)
     return Found(
         _without_doubles(search.files),
-        tuple(search.skipped),
+        tuple(one for file, one in search.skipped if not search.knows(file)),
         tuple(search.errors),
         tuple(dict.fromkeys(search.warnings)),
         tuple(search.folders),
@@ -143,14 +143,14 @@ def names_source(name: str) -> bool:
 class _Search:
     def __init__(self, choice: Choice, *, use_ignores: bool, look_inside: bool) -> None:
         self.files: list[SourceFile] = []
-        self.skipped: list[Skipped] = []
+        self.skipped: list[tuple[str, Skipped]] = []
         self.errors: list[SourceError] = []
         self.warnings: list[str] = []
         self.folders: list[Folder] = []
         self._choice = choice
         self._use_ignores = use_ignores
         self._look_inside = look_inside
-        self._seen: set[tuple[str, Pages | None]] = set()
+        self._places: dict[tuple[str, Pages | None], int] = {}
 
     def take(self, name: str) -> None:
         if name == STDIN:
@@ -166,24 +166,29 @@ class _Search:
         else:
             raise not_regular(shown)
 
+    def knows(self, file: str) -> bool:
+        """Whether `file` is to be read whole."""
+        return (file, None) in self._places
+
     def _keep(self, source: SourceFile) -> bool:
-        """Whether `source` is new."""
-        key = (source.file, source.pages)
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        self.files.append(source)
-        return True
+        """Whether `source` is new. What was found in a folder and is named too is read whatever it holds."""
+        place = self._places.setdefault((source.file, source.pages), len(self.files))
+        if place == len(self.files):
+            self.files.append(source)
+            return True
+        if source.is_judged:
+            self.files[place] = replace(self.files[place], is_judged=True)
+        return False
 
     def _take_folder(self, name: str, shown: str, root: str) -> None:
         listing = list_folder(shown, root, self._choice, use_ignores=self._use_ignores)
-        prefix = _prefix(name)
+        prefix, below = _prefix(name), root.rstrip("/")
         num_files, num_errors = len(self.files), len(self.errors)
         self.errors += listing.errors
         self.warnings += listing.warnings
-        is_known = self._take_files(prefix, root.rstrip("/"), listing)
+        is_known = self._take_files(prefix, below, listing)
         self.skipped += [
-            Skipped(printable(prefix + path), reason)
+            (f"{below}/{path}", Skipped(printable(prefix + path), reason))
             for path, reason in sorted(listing.left_out, key=lambda one: _order(one[0]))
         ]
         new = tuple(source.file for source in self.files[num_files:])
@@ -197,12 +202,15 @@ class _Search:
         attributes = Attributes(root, [*listing.files, *(path for path, _ in listing.left_out)])
         is_known = False
         for path in sorted(listing.files, key=_order):
-            source = SourceFile(printable(prefix + path), f"{root}/{path}", None, self._look_inside)
+            source = SourceFile(printable(prefix + path), f"{root}/{path}", is_judged=self._look_inside)
+            if self.knows(source.file):
+                is_known = True
+                continue
             reason = noise_of_name(path)
             if reason is None and attributes.say_generated(path):
                 reason = "generated (.gitattributes)"
             try:
-                if reason is None and self._look_inside and (source.file, None) not in self._seen:
+                if reason is None and self._look_inside:
                     reason = noise_in(source)
             except SourceError as error:
                 self.errors.append(error)
@@ -210,7 +218,7 @@ class _Search:
             if reason:
                 listing.left_out.append((path, reason))
             else:
-                is_known |= not self._keep(source)
+                self._keep(source)
         return is_known
 
 
