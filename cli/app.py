@@ -12,12 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lctx.cli import options
-from lctx.cli.commands_engines import register
+from lctx.cli import commands_engines, commands_sources, options
 from lctx.cli.commands_models import models
 from lctx.cli.light import LightCommand, LightGroup
-from lctx.cli.request import Request
-from lctx.cli.settings import KEYS
 from lctx.core.errors import ExitCode, LctxError, UsageError
 
 COMPLETION = "_LCTX_COMPLETE"
@@ -148,108 +145,9 @@ def root(
     """
 
 
-@app.command(cls=LightCommand)
-def ask(
-    arguments: options.Arguments = None,
-    *,
-    question: options.Question = None,
-    question_file: options.QuestionFile = None,
-    files_from: options.FilesFrom = None,
-    null: options.Null = False,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    format: options.Format = None,  # noqa: A002 - named as the option is
-    output: options.Output = None,
-    model: options.Model = None,
-    engine: options.Engine = None,
-    endpoint: options.Endpoint = None,
-    vllm_python: options.VllmPython = None,
-    max_tokens: options.MaxTokens = None,
-    budget: options.Budget = None,
-    strategy: options.Strategy = None,
-    window: options.Window = None,
-    pin: options.Pin = None,
-    weight: options.Weight = None,
-    priority: options.Priority = None,
-    keep_alive: options.KeepAlive = None,
-    wait: options.Wait = None,
-    seed: options.Seed = None,
-    no_cite: options.NoCite = None,
-    require_citations: options.RequireCitations = None,
-    show_reasoning: options.ShowReasoning = None,
-    quiet: options.Quiet = None,
-    offline: options.Offline = None,
-    no_cache: options.NoCache = None,
-) -> Job:
-    """Answer a question, with a checked quote behind every sentence.
-
-    The question is the last argument, unless that is an existing path:
-
-        lctx ask report.pdf annex.docx "When does the agreement end?"
-    """
-    request = _request(locals())
-
-    def job(started: float) -> ExitCode:
-        from lctx.cli.ask import run_ask
-
-        return run_ask(request, started)
-
-    return job
-
-
-@app.command(cls=LightCommand)
-def plan(
-    arguments: options.Arguments = None,
-    *,
-    question: options.Question = None,
-    question_file: options.QuestionFile = None,
-    files_from: options.FilesFrom = None,
-    null: options.Null = False,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    raw: options.Raw = False,
-    compare: options.Compare = False,
-    gpu: options.Gpu = None,
-    kv_dtype: options.KvDtype = None,
-    price_per_hour: options.PricePerHour = None,
-    format: options.Format = None,  # noqa: A002 - named as the option is
-    output: options.Output = None,
-    model: options.Model = None,
-    engine: options.Engine = None,
-    endpoint: options.Endpoint = None,
-    vllm_python: options.VllmPython = None,
-    max_tokens: options.MaxTokens = None,
-    budget: options.Budget = None,
-    strategy: options.Strategy = None,
-    window: options.Window = None,
-    pin: options.Pin = None,
-    weight: options.Weight = None,
-    priority: options.Priority = None,
-    keep_alive: options.KeepAlive = None,
-    wait: options.Wait = None,
-    seed: options.Seed = None,
-    no_cite: options.NoCite = None,
-    require_citations: options.RequireCitations = None,
-    quiet: options.Quiet = None,
-    offline: options.Offline = None,
-    no_cache: options.NoCache = None,
-) -> Job:
-    """Show what a question would read, leave out and cost.
-
-    Takes what ask takes and runs no model. The question is optional.
-    """
-    request = _request(locals())
-
-    def job(started: float) -> ExitCode:
-        from lctx.cli.plan import run_plan
-
-        return run_plan(request, started)
-
-    return job
-
-
+commands_sources.register(app)
 app.add_typer(models, name="models")
-register(app)
+commands_engines.register(app)
 
 
 @app.command(cls=LightCommand)
@@ -281,26 +179,6 @@ def doctor(*, format: options.ReportFormat = "text") -> Job:  # noqa: A002 - nam
     from lctx.cli.doctor import run_doctor
 
     return partial(run_doctor, format)
-
-
-def _request(given: dict[str, Any]) -> Request:
-    """The parameters of `ask` or `plan` as one value."""
-    return Request(
-        arguments=tuple(given["arguments"] or ()),
-        question=given["question"],
-        question_file=given["question_file"],
-        files_from=given["files_from"],
-        null=given["null"],
-        include=tuple(given["include"] or ()),
-        exclude=tuple(given["exclude"] or ()),
-        pins=tuple(given["pin"] or ()),
-        weights=tuple(given["weight"] or ()),
-        priorities=tuple(given["priority"] or ()),
-        output=given["output"],
-        raw=given.get("raw", False),
-        compare=given.get("compare", False),
-        flags={key: given.get(key) for key in KEYS},
-    )
 
 
 def _flush() -> None:

@@ -12,7 +12,7 @@ from lctx.cli.failure import internal_error
 from lctx.cli.notes import Notes, bar, join_few
 from lctx.cli.outcome import Outcome, View
 from lctx.cli.output import Sink, open_sink
-from lctx.cli.request import Request, ask_settings, invocation_of, settings_of
+from lctx.cli.request import Request, ask_settings, invocation_of, names_source, settings_of
 from lctx.cli.settings import Settings
 from lctx.cli.signals import interruptible
 from lctx.core.answering.answer import AnswerDelta, AnswerEvent, AnswerReady, PlanReady
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lctx.cli.arguments import Invocation
     from lctx.cli.attachment import Attachment
+    from lctx.cli.passwords import Passwords
     from lctx.cli.sources import Reading
     from lctx.core.answering.inputs import AskSettings
     from lctx.core.storage import ByteCache
@@ -296,18 +297,28 @@ class Asking:
 
 def require_one(invocation: "Invocation") -> None:
     """Raise now where every named source is missing: no engine is started for a misspelt path."""
-    from lctx.cli.arguments import path_exists
     from lctx.core.errors import MissingSourceError
 
-    if not invocation.stdin and not any(path_exists(name) for name in invocation.sources):
+    if not invocation.stdin and not any(names_source(name) for name in invocation.sources):
         first, others = invocation.sources[0], invocation.sources[1:]
         more = f", nor {join_few(others)}" if others else ""
         raise MissingSourceError(first, f"no such file{more}", "check the path")
 
 
-def read_all(request: Request, invocation: "Invocation", cache: "ByteCache", notes: Notes) -> "Reading":
-    """Every source of an invocation, read with progress."""
-    from lctx.cli.sources import read_sources
+def read_all(
+    request: Request,
+    invocation: "Invocation",
+    cache: "ByteCache",
+    notes: Notes,
+    passwords: "Passwords | None" = None,
+) -> "Reading":
+    """Every source of an invocation, read with progress.
+
+    Raises:
+        SourceError: Not one could be read: the first reason.
+    """
+    from lctx.cli.passwords import Passwords
+    from lctx.cli.sources import nothing_read
     from lctx.core.document_cache import DocumentCache
     from lctx.formats.sources import find_sources
 
@@ -316,13 +327,18 @@ def read_all(request: Request, invocation: "Invocation", cache: "ByteCache", not
         notes.progress(f"reading {done} of {total}: {shown}")
 
     notes.progress("looking for the sources")
-    found = find_sources(invocation.sources, include=request.include, exclude=request.exclude)
-    return read_sources(
-        found,
-        stdin=invocation.stdin,
-        cache=DocumentCache(cache),
-        on_progress=told,
+    found = find_sources(
+        invocation.sources,
+        include=request.include,
+        exclude=request.exclude,
+        use_ignores=request.use_ignores,
     )
+    reading = (passwords or Passwords(request.password, notes)).read(
+        found, stdin=invocation.stdin, cache=DocumentCache(cache), on_progress=told
+    )
+    if not reading.documents:
+        raise nothing_read(reading.unreadable)
+    return reading
 
 
 def told_error(error: SourceError) -> str:

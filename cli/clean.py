@@ -17,6 +17,11 @@ _CONTROLS = re.compile(
     r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, isolates
     r"\ufff9-\ufffb\U000e0000-\U000e007f]"  # annotation and tag characters: invisible text
 )
+_UNSEEN = re.compile(
+    r"\r\n?|[\ufffe\u00ad]|"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _LINE_HYPHEN = re.compile(r"\ufffe(?:\r\n|\r|\n)?|\u00ad")
 _LINE_END = re.compile(r"\r\n|\r|\u2028|\u2029|\x0c")
 
@@ -28,6 +33,23 @@ def displayable(text: str) -> str:
     text = _LINE_END.sub("\n", _LINE_HYPHEN.sub("", text))
     text = _CONTROLS.sub("", _ESCAPES.sub("", text))
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def visible(text: str) -> str:
+    r"""`text` line by line as it stands; what cannot be seen or moves a cursor is written as an escape: \x1b.
+
+    A line ends with a newline whatever ended it, and a hyphen that a typesetter made at its end is a hyphen.
+    """
+    return _UNSEEN.sub(_visible, text)
+
+
+def _visible(found: re.Match[str]) -> str:
+    char = found[0]
+    if char[0] == "\r":
+        return "\n"
+    if char in "\ufffe\u00ad":
+        return "-" if found.end() == len(found.string) or found.string[found.end()] in "\r\n" else ""
+    return char.encode("ascii", "backslashreplace").decode()
 
 
 def one_line(text: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import typer
 
 from lctx.cli import options
+from lctx.cli.commands_sources import request_of
 from lctx.cli.light import LightCommand
-from lctx.cli.request import Request
 from lctx.cli.settings import KEYS
 from lctx.core.errors import ExitCode
 
@@ -91,6 +91,8 @@ def warm(
     null: options.Null = False,
     include: options.Include = None,
     exclude: options.Exclude = None,
+    no_ignore: options.NoIgnore = False,
+    password: options.Password = None,
     strategy: options.WarmStrategy = None,
     model: options.Model = None,
     engine: options.Engine = None,
@@ -110,27 +112,7 @@ def warm(
 
         lctx warm report.pdf && lctx ask report.pdf "What changed?" --strategy full
     """
-    flags: dict[str, object] = {
-        "strategy": strategy,
-        "model": model,
-        "engine": engine,
-        "endpoint": endpoint,
-        "vllm_python": vllm_python,
-        "window": window,
-        "keep_alive": keep_alive,
-        "wait": wait,
-        "quiet": quiet,
-        "offline": offline,
-        "no_cache": no_cache,
-    }
-    request = Request(
-        arguments=tuple(sources or ()),
-        files_from=files_from,
-        null=null,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        flags=flags,
-    )
+    request = request_of({**locals(), "arguments": sources} | {"format": None})
 
     def job(started: float) -> ExitCode:
         from lctx.cli.warm import run_warm

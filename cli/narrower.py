@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lctx.cli.arguments import STDIN, path_exists
+from lctx.cli.arguments import STDIN
 from lctx.cli.clean import displayable
-from lctx.cli.request import Request, ask_settings, settings_of
+from lctx.cli.request import Request, ask_settings, names_source, settings_of
 from lctx.core.errors import LctxError
 from lctx.core.planning.rope import MAX_FACTOR
 
@@ -100,7 +100,9 @@ def command_of(request: Request) -> str:
         options.append(f"--question-file={request.question_file}")
     if request.files_from is not None:
         options.append(f"--files-from={request.files_from}")
-    options += ["--null"] * request.null + ["--raw"] * request.raw
+    options += (
+        ["--null"] * request.null + ["--no-ignore"] * (not request.use_ignores) + ["--raw"] * request.raw
+    )
     for key, value in (request.flags or {}).items():
         name = f"--{key.replace('_', '-')}"
         if value is True:
@@ -178,7 +180,7 @@ def _for_the_device(request: Request, trial: Trial) -> Iterator[Request]:
 
 def _single_sources(request: Request, trial: Trial) -> Iterator[Request]:
     """The largest sources that might be read alone, where several were named one by one."""
-    named = [one for one in request.arguments if path_exists(one)]
+    named = [one for one in request.arguments if names_source(one)]
     documents = {document.path: document for document in trial.inputs.documents}
     if len(named) < 2 or request.files_from is not None or request.pins:  # noqa: PLR2004 - several
         return

@@ -21,6 +21,7 @@ def _choice(names: tuple[str, ...]) -> str:
 
 
 REPORT_FORMATS = ("text", "json")
+READ_FORMATS = ("text", "json", "ndjson")
 
 Arguments = Annotated[
     list[str] | None,
@@ -53,6 +54,17 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="PATTERN", help="Of directories leave these out; as in .gitignore."),
 ]
+NoIgnore = Annotated[
+    bool, typer.Option("--no-ignore", help="Of directories also read what .gitignore and its like leave out.")
+]
+Password = Annotated[
+    str | None,
+    typer.Option(
+        "--password",
+        metavar="TEXT",
+        help="Opens protected sources. Other users may see it here: LCTX_PASSWORD hides it.",
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +82,25 @@ ReportFormat = Annotated[
         help="How the report is written.",
         autocompletion=_of(REPORT_FORMATS),
     ),
+]
+ReadFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar=_choice(READ_FORMATS),
+        help="How the text is written. [default: text]",
+        autocompletion=_of(READ_FORMATS),
+    ),
+]
+Numbered = Annotated[
+    bool, typer.Option("-n", "--line-number", help="Put its place before each line: path:page:line:text.")
+]
+Outline = Annotated[
+    bool, typer.Option("--outline", help="Only headings and definitions, with their pages and lines.")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="QUOTE", help="Only where a quote stands; exit 1 if it stands nowhere."),
 ]
 Output = Annotated[
     str | None,

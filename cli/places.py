@@ -12,9 +12,17 @@ _SUPPORT = {Support.NONE: "no support"}
 
 def place_of(citation: Citation) -> str:
     """The source and where in it: `report.pdf p. 3, lines 4-6`."""
-    path = "standard input" if citation.document.path == "-" else citation.document.path
-    parts = place_parts(citation.location)
-    return one_line(f"{path} {', '.join(parts)}")
+    return place_in(citation.document.path, citation.location)
+
+
+def place_in(path: str, location: Location) -> str:
+    """A source and a place in it, on one line."""
+    return one_line(f"{source_name(path)} {', '.join(place_parts(location))}")
+
+
+def source_name(path: str) -> str:
+    """What a source is called where people read: its path on one line, or that it is standard input."""
+    return "standard input" if path == "-" else one_line(path)
 
 
 def place_parts(location: Location) -> list[str]:

@@ -1,13 +1,13 @@
-"""What was typed, before it is understood: the options that `ask` and `plan` share."""
+"""What was typed, before it is understood: the options that `ask`, `plan` and `read` share."""
 
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lctx.cli.arguments import STDIN, Invocation, check_question, parse_arguments, split_list
+from lctx.cli.arguments import STDIN, Invocation, check_question, parse_arguments, path_exists, split_list
 from lctx.cli.settings import Settings, load_settings, own_config_file
 from lctx.core.errors import UsageError
 
@@ -22,7 +22,7 @@ _MAX_LIST_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The command line of `ask` or `plan` as typed.
+    """The command line of `ask`, `plan` or `read` as typed.
 
     Attributes:
         arguments: Sources, and usually the question last.
@@ -32,12 +32,17 @@ class Request:
         null: `-0`: the list's paths end with NUL bytes.
         include: Patterns, as `.gitignore` has them.
         exclude: The same.
+        use_ignores: Without `--no-ignore`: what ignore files name is left out.
+        password: `--password`, else `LCTX_PASSWORD`; never shown, never kept.
         pins: Patterns of `--pin`.
         weights: `--weight`, PATTERN=N each.
         priorities: `--priority`, PATTERN=N each.
         output: `-o`.
         raw: `--raw`: one integer.
         compare: `--compare`: models and devices side by side.
+        outline: `--outline`: headings and definitions only.
+        numbered: `-n`: each line behind its place.
+        where: Quotes of `--where`.
         flags: Everything that can also be set elsewhere, by its key; None was not given.
     """
 
@@ -48,12 +53,17 @@ class Request:
     null: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    use_ignores: bool = True
+    password: str | None = field(default=None, repr=False)
     pins: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     priorities: tuple[str, ...] = ()
     output: str | None = None
     raw: bool = False
     compare: bool = False
+    outline: bool = False
+    numbered: bool = False
+    where: tuple[str, ...] = ()
     flags: Mapping[str, object] | None = None
 
 
@@ -133,6 +143,7 @@ def invocation_of(request: Request, *, needs_question: bool) -> Invocation:
         listed=listed,
         stdin_is_terminal=stdin_is_terminal(),
         stdin_is_taken=bool(taken),
+        exists=names_source,
     )
     asked = invocation.question
     if needs_question:
@@ -142,6 +153,15 @@ def invocation_of(request: Request, *, needs_question: bool) -> Invocation:
     elif asked is not None:
         asked = check_question(asked)
     return Invocation(asked, invocation.sources, invocation.stdin, invocation.warnings)
+
+
+def names_source(text: str) -> bool:
+    """Whether `text` leads to something that is there: a path, perhaps with pages behind it (a.pdf#3-5)."""
+    if path_exists(text) or "#" not in text:
+        return path_exists(text)
+    from lctx.formats.sources import names_source
+
+    return names_source(text)
 
 
 def stdin_is_terminal() -> bool:

@@ -24,7 +24,7 @@ _FOREVER_S = 1e8
 _SURE, _ALIKE = 0.85, 0.6
 
 # Read elsewhere, or by the tests: no settings, and no misspelt ones either.
-_OTHER_VARIABLES = {"HOME", "API_KEY", "DEBUG", "PYTHON"}
+_OTHER_VARIABLES = {"HOME", "API_KEY", "PASSWORD", "DEBUG", "PYTHON"}
 
 
 @dataclass(frozen=True, slots=True)

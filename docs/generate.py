@@ -1,7 +1,7 @@
 """Writes the pages of the reference that the code itself can tell.
 
     python docs/generate.py            all of them
-    python docs/generate.py errors     one: errors, commands, schema or plan-schema
+    python docs/generate.py errors     one: errors, commands, schema, plan-schema or read-schema
 
 `tests/test_docs.py` fails when a committed page is no longer what this writes.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from lctx.core.errors import ExitCode, LctxError
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
-COMMANDS = ("ask", "plan", "models", "warm", "serve", "ps", "logs", "stop", "doctor")
+COMMANDS = ("ask", "plan", "read", "models", "warm", "serve", "ps", "logs", "stop", "doctor")
 BELOW = {"models": ("ls", "show", "fit")}
 """The commands that stand below another."""
 
@@ -107,11 +107,19 @@ def plan_schema_page() -> str:
     return json.dumps(plan_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def read_schema_page() -> str:
+    """The JSON Schema of what `lctx read` prints."""
+    from lctx.cli.read_record import read_schema
+
+    return json.dumps(read_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES: dict[str, tuple[str, Callable[[], str]]] = {
     "errors": ("errors.md", errors_page),
     "commands": ("commands.md", commands_page),
     "schema": ("answer.schema.json", schema_page),
     "plan-schema": ("plan.schema.json", plan_schema_page),
+    "read-schema": ("read.schema.json", read_schema_page),
 }
 
 

@@ -1,0 +1,129 @@
+"""Passwords of protected sources: the one that was given, and those that a person types at the terminal."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lctx.cli.arguments import STDIN
+from lctx.cli.clean import one_line
+from lctx.cli.notes import Notes
+from lctx.cli.sources import Reading, read_found
+from lctx.core.document_cache import DocumentCache
+from lctx.core.errors import EncryptedSourceError, SourceError
+from lctx.formats.reader import ReadOptions
+from lctx.formats.sources import Found, SourceFile
+
+MAX_TRIES = 3
+_TERMINAL = "/dev/tty"
+
+
+class Passwords:
+    """Reads sources, and has a password for each that needs one. None of them is ever shown or kept."""
+
+    def __init__(self, given: str | None, notes: Notes) -> None:
+        """Begin with `given`, from the command line or the environment; None where there is none."""
+        self._given = given
+        self._notes = notes
+        self._typed: list[str] = []
+        self._of: dict[str, str] = {}
+
+    def options_for(self, path: str) -> ReadOptions:
+        """What the reader of the source called `path` was told."""
+        return ReadOptions(password=self._of.get(path, self._given))
+
+    def read(
+        self,
+        found: Found,
+        *,
+        stdin: bool,
+        cache: DocumentCache,
+        on_progress: Callable[[int, int, str], None] | None = None,
+    ) -> Reading:
+        """As `read_found`; then a person at the terminal is asked for the passwords that are missing.
+
+        Raises:
+            KeyboardInterrupt: Instead of a password.
+        """
+        options = ReadOptions(password=self._given)
+        reading = read_found(found, stdin=stdin, cache=cache, on_progress=on_progress, options=options)
+        locked = [one for one in reading.unreadable if _needs_password(one)]
+        if not locked or not _somebody_is_there():
+            return reading
+        self._notes.clear()
+        for error in locked:
+            files = [file for file in found.files if file.path == error.path]
+            opened = self._open(files[0], cache) if files else None
+            if opened is not None:
+                reading = _with(reading, error, opened)
+        return _in_order(reading, found, stdin=stdin)
+
+    def _open(self, file: SourceFile, cache: DocumentCache) -> Reading | None:
+        """The source read with a password: one that opened another, else one that is typed now."""
+        for password in self._typed:
+            if opened := self._try(file, password, cache):
+                return opened
+        for number in range(MAX_TRIES):
+            again = " (that was not it)" if number else ""
+            password = _typed_password(f"password for {one_line(file.path)}{again}: ")
+            if not password:
+                return None  # left out, as it would be without anybody there
+            if opened := self._try(file, password, cache):
+                self._typed.append(password)
+                return opened
+        return None
+
+    def _try(self, file: SourceFile, password: str, cache: DocumentCache) -> Reading | None:
+        """What came of it, readable or not; None where the password is the wrong one."""
+        alone = Found((file,), (), ())
+        reading = read_found(alone, stdin=False, cache=cache, options=ReadOptions(password=password))
+        if any(map(_needs_password, reading.unreadable)):
+            return None
+        self._of[file.path] = password
+        return reading
+
+
+def _needs_password(error: SourceError) -> bool:
+    """Whether a password could open it: other protection cannot be opened here, and its hint says so."""
+    is_open_to_one = "--password" in (error.hint or "")
+    return isinstance(error, EncryptedSourceError) and is_open_to_one and error.path != STDIN
+
+
+def _somebody_is_there() -> bool:
+    try:
+        if sys.stderr is None or not sys.stderr.isatty():
+            return False
+        os.close(os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _typed_password(prompt: str) -> str:
+    """What is typed without being shown; empty where nothing is."""
+    from getpass import getpass
+
+    try:
+        return getpass(prompt)  # of /dev/tty: standard input may be a source
+    except EOFError:
+        return ""
+
+
+def _with(reading: Reading, error: SourceError, opened: Reading) -> Reading:
+    others = tuple(one for one in reading.unreadable if one is not error)
+    return replace(
+        reading,
+        documents=(*reading.documents, *opened.documents),
+        unreadable=(*others, *opened.unreadable),
+        warnings=(*reading.warnings, *opened.warnings),
+    )
+
+
+def _in_order(reading: Reading, found: Found, *, stdin: bool) -> Reading:
+    names: Sequence[str] = [*[STDIN] * stdin, *(file.path for file in found.files)]
+    places = {name: place for place, name in reversed([*enumerate(names)])}
+    last = len(places)
+    return replace(
+        reading,
+        documents=tuple(sorted(reading.documents, key=lambda one: places.get(one.path, last))),
+    )

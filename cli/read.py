@@ -1,0 +1,265 @@
+"""`lctx read`: the text of sources with its places, their outline, or where a quote stands."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from lctx.cli.ask import told_error
+from lctx.cli.exit import exit_code_of
+from lctx.cli.failure import internal_error
+from lctx.cli.notes import Notes, join_few
+from lctx.cli.options import READ_FORMATS
+from lctx.cli.output import Sink, open_sink
+from lctx.cli.read_view import ReadView, open_read_view
+from lctx.cli.request import Request, invocation_of, settings_of, stdin_is_terminal
+from lctx.cli.signals import interruptible
+from lctx.cli.sources import nothing_read
+from lctx.core.document import Document
+from lctx.core.errors import ExitCode, GateError, InterruptError, LctxError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from lctx.cli.read_record import ReadRecord
+    from lctx.cli.sources import Reading
+    from lctx.cli.where import Search
+    from lctx.formats.reader import ReadOptions
+    from lctx.formats.sources import Found, SourceFile
+
+_ALL_ARE_SOURCES = "?"
+_BATCH_BYTES = 64 << 20
+"""Read side by side and then written, so that a large tree is never held whole."""
+_BATCH_FILES = 10_000
+
+
+def run_read(request: Request, started: float) -> ExitCode:
+    """Show what was asked of some sources, and return what the process returns.
+
+    Args:
+        request: The command line.
+        started: `time.monotonic()` when the process began.
+
+    Raises:
+        LctxError: Before it is known how it is to be shown; after that errors are shown with it.
+    """
+    settings, warnings = settings_of(request)
+    search = _search(request)
+    wanted = _format(request, settings.format)
+    notes = Notes(quiet=settings.quiet)
+    sink = open_sink(request.output)
+    view = open_read_view(
+        wanted, sink, outline=request.outline, numbered=request.numbered, where=search is not None
+    )
+    showing = Showing(view, sink, notes, search, started)
+    for text in warnings:
+        showing.warn(text)
+    with interruptible():
+        try:
+            showing.run(request, cache=settings.cache)
+        except LctxError as error:
+            showing.error = error
+        except KeyboardInterrupt:
+            showing.error = InterruptError("interrupted: what had been read by then was shown")
+        except Exception as error:  # noqa: BLE001 - told, with a code of its own
+            showing.error = internal_error(error)
+        return showing.finish()
+
+
+def _format(request: Request, configured: str) -> str:
+    """The format that was asked for; one that was only configured may suit answers alone."""
+    given = (request.flags or {}).get("format")
+    if given is not None and given not in READ_FORMATS:
+        raise UsageError(f"--format {given}: not one of {', '.join(READ_FORMATS)}")
+    return configured if configured in READ_FORMATS else "text"
+
+
+def _search(request: Request) -> "Search | None":
+    if not request.where:
+        return None
+    if request.outline:
+        raise UsageError("--where and --outline: one looks for text, the other leaves it out", "drop one")
+    from lctx.cli.where import Search
+
+    return Search(request.where)
+
+
+class Showing:
+    """Sources on their way to where they are shown; each is let go of when it was."""
+
+    def __init__(
+        self, view: ReadView, sink: Sink, notes: Notes, search: "Search | None", started: float
+    ) -> None:
+        """Begin: nothing was read."""
+        self.error: LctxError | None = None
+        self._view = view
+        self._sink = sink
+        self._notes = notes
+        self._search = search
+        self._started = started
+        self._read_s: float | None = None
+        self._warnings: dict[str, None] = {}
+        self._unreadable: list[SourceError] = []
+        self._skipped: list[tuple[str, str]] = []
+        self._num_read = self._num_chars = 0
+
+    def warn(self, text: str) -> None:
+        """Tell, and remember, what the reader of the text must know."""
+        if text not in self._warnings:
+            self._warnings[text] = None
+            self._view.warning(text)
+            self._notes.warning(text)
+
+    def run(self, request: Request, *, cache: bool) -> None:
+        """Read and show all sources; what goes wrong is raised."""
+        from lctx.cli.folders import usable_directories
+        from lctx.cli.passwords import Passwords
+        from lctx.core.document_cache import DocumentCache
+        from lctx.core.storage import ByteCache
+        from lctx.formats.sources import Found, find_sources
+
+        if not request.arguments and request.files_from is None and stdin_is_terminal():
+            raise UsageError("no source: nothing to read was named", "name a file, a directory or -")
+        invocation = invocation_of(replace(request, question=_ALL_ARE_SOURCES), needs_question=False)
+        folder = usable_directories(self.warn).cache / "content" if cache else None
+        store = ByteCache(folder)
+        passwords = Passwords(request.password, self._notes)
+        self._notes.progress("looking for the sources")
+        found = find_sources(
+            invocation.sources,
+            include=request.include,
+            exclude=request.exclude,
+            use_ignores=request.use_ignores,
+        )
+        for text in found.warnings:
+            self.warn(text)
+        self._unreadable += found.errors
+        self._skipped += [(one.path, one.reason) for one in found.skipped]
+        total, done = len(found.files) + invocation.stdin, 0
+        for number, files in enumerate(_batches(found.files)):
+            stdin = invocation.stdin and number == 0
+            reading = passwords.read(
+                Found(files, (), ()),
+                stdin=stdin,
+                cache=DocumentCache(store),
+                on_progress=self._progress(done, total),
+            )
+            done += len(files) + stdin
+            self._take(reading)
+            if self._sink.is_gone:
+                return
+        self._read_s = monotonic() - self._started
+        if store.broken:
+            self.warn(f"the cache cannot be written, nothing was kept: {store.broken}")
+        if not self._num_read:
+            raise nothing_read(self._unreadable)
+        if self._search:
+            self._look_near(found, passwords.options_for)
+
+    def _progress(self, before: int, total: int) -> Callable[[int, int, str], None]:
+        def told(done: int, _total: int, name: str) -> None:
+            shown = "standard input" if name == "-" else name
+            self._notes.progress(f"reading {before + done} of {total}: {shown}")
+
+        return told
+
+    def _take(self, reading: "Reading") -> None:
+        self._unreadable += reading.unreadable
+        self._skipped += reading.skipped
+        self._notes.clear()  # of the terminal that the text may go to as well
+        for document in reading.documents:
+            self._num_read += 1
+            self._num_chars += len(document.text)
+            self._view.source(document)
+            if self._search:
+                self._search.look_in(document)
+        for text in reading.warnings:
+            self.warn(text)
+
+    def _look_near(self, found: "Found", options_for: "Callable[[str], ReadOptions]") -> None:
+        from lctx.formats.reader import sha256_of
+        from lctx.formats.sources import read_bytes
+
+        files = {file.path: file for file in found.files}
+
+        def opened(document: Document) -> "tuple[bytes, ReadOptions] | None":
+            file = files.get(document.path)
+            try:
+                content = read_bytes(file) if file else b""
+            except SourceError:
+                return None
+            is_same = sha256_of(content) == document.sha256
+            return (content, options_for(document.path)) if is_same else None
+
+        assert self._search is not None  # noqa: S101 - the caller looked
+        self._search.finish(opened)
+        self._notes.clear()
+        self._view.quotes(self._search.quotes)
+
+    def finish(self) -> ExitCode:
+        """Show how it ended; the code is decided before, so that every format carries it."""
+        lost = [quote.text for quote in self._search.quotes if not quote.places] if self._search else []
+        if self.error is None and lost and not self._sink.is_gone:
+            quoted = join_few(f'"{text[:60]}"' for text in lost)
+            self.error = GateError(
+                f"--where: it stands in none of the sources: {quoted}",
+                "check the words, or quote fewer of them",
+            )
+        if self._num_read:
+            for one in self._unreadable:
+                self.warn(told_error(one))
+        num_unreadable = len(self._unreadable) if self._num_read else 0
+        code = exit_code_of(self.error, num_unreadable=num_unreadable)
+        self._notes.clear()
+        failure = self.error
+        try:
+            self._view.finish(lambda: self._record(code))
+        except LctxError as error:  # it could not be written: a full disk, a closed descriptor
+            failure, code = error, exit_code_of(error)
+        self._notes.withheld()
+        self._notes.line(self._summary())
+        if failure:
+            self._notes.error(failure)
+        return code
+
+    def _summary(self) -> str:
+        """What was read, what could not be, and what was left out by rule and why."""
+        sources = "1 source" if self._num_read == 1 else f"{self._num_read:,} sources"
+        parts = [f"read {sources}, {self._num_chars:,} characters"]
+        if self._unreadable:
+            parts.append(f"{len(self._unreadable):,} could not be read")
+        if self._skipped:
+            reasons = join_few(dict.fromkeys(reason for _, reason in self._skipped))
+            parts.append(f"{len(self._skipped):,} left out by rule ({reasons})")
+        return "; ".join(parts)
+
+    def _record(self, code: ExitCode) -> "ReadRecord":
+        from lctx.cli.read_record import read_record
+        from lctx.core.answering.wire import TimingsPart
+
+        read_s = None if self._read_s is None else round(self._read_s, 3)
+        return read_record(
+            sources=[],
+            quotes=self._search.quotes if self._search else None,
+            skipped=self._skipped,
+            unreadable=self._unreadable,
+            error=self.error,
+            timings=TimingsPart(read_s=read_s, total_s=round(monotonic() - self._started, 3)),
+            warnings=self._warnings,
+            code=code,
+        )
+
+
+def _batches(files: "Sequence[SourceFile]") -> "Iterator[tuple[SourceFile, ...]]":
+    """`files` in order, a few megabytes at a time; one empty batch where there is none."""
+    batch: list[SourceFile] = []
+    size = 0
+    for file in files:
+        with suppress(OSError):  # what vanished is told by its reader
+            size += os.stat(file.file).st_size  # noqa: PTH116 - a path is a text there
+        batch.append(file)
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
+            yield tuple(batch)
+            batch, size = [], 0
+    if batch or not files:
+        yield tuple(batch)

@@ -1,0 +1,112 @@
+"""`--where`: the places where quotes stand in the sources that were read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from lctx.core.citing.find import Match, is_searchable, matches_of, nearest_of
+from lctx.core.document import Document, Location
+from lctx.core.errors import UsageError
+from lctx.formats.reader import ReadOptions
+
+Opener = Callable[[Document], tuple[bytes, ReadOptions] | None]
+"""A document -> the bytes that it was read from and what its reader was told; None where they are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a quote stands.
+
+    Attributes:
+        document: In which source.
+        match: In which stretch of its text.
+        location: The same, for people.
+    """
+
+    document: Document
+    match: Match
+    location: Location
+
+    @property
+    def is_verbatim(self) -> bool:
+        """Whether all of the quote stands there."""
+        return self.match.share >= 1
+
+    @property
+    def text(self) -> str:
+        """What stands there."""
+        return self.document.text[self.match.start : self.match.end]
+
+
+@dataclass(slots=True)
+class Quote:
+    """A quote, and where it stands: in the order of the sources, and of each source's text.
+
+    Attributes:
+        text: As it was given.
+        places: Where; the nearest one alone where it stands nowhere word for word.
+    """
+
+    text: str
+    places: list[Place] = field(default_factory=list)
+
+
+class Search:
+    """Looks for quotes in one document after the other."""
+
+    def __init__(self, quotes: Sequence[str]) -> None:
+        """Look for `quotes`.
+
+        Raises:
+            UsageError: One of them holds nothing to look for.
+        """
+        for text in quotes:
+            if not is_searchable(text):
+                raise UsageError("--where: the quote is empty", 'quote some words: --where "three hundred"')
+        self.quotes = [Quote(text) for text in dict.fromkeys(quotes)]
+        self._documents: list[Document] = []
+
+    def look_in(self, document: Document) -> None:
+        """Note every place in `document`."""
+        for quote in self.quotes:
+            quote.places += [
+                Place(document, match, document.locate(match.start, match.end))
+                for match in matches_of(quote.text, document)
+            ]
+        if not all(quote.places for quote in self.quotes):
+            self._documents.append(document)  # perhaps it holds what comes nearest
+
+    def finish(self, opener: Opener) -> None:
+        """Look for what comes near, where nothing was found, and for the boxes of all places."""
+        for quote in self.quotes:
+            if not quote.places and (nearest := self._nearest(quote.text)):
+                quote.places = [nearest]
+        self._add_boxes(opener)
+
+    def _nearest(self, text: str) -> Place | None:
+        best: Place | None = None
+        for document in self._documents:
+            match = nearest_of(text, document)
+            if match and (best is None or match.share > best.match.share):
+                best = Place(document, match, document.locate(match.start, match.end))
+        return best
+
+    def _add_boxes(self, opener: Opener) -> None:
+        from lctx.formats.pdf_boxes import boxes_of
+
+        wanted: dict[int, list[tuple[Quote, int]]] = {}
+        for quote in self.quotes:
+            for number, place in enumerate(quote.places):
+                if place.document.kind == "pdf":
+                    wanted.setdefault(id(place.document), []).append((quote, number))
+        for asked in wanted.values():
+            document = asked[0][0].places[asked[0][1]].document
+            opened = opener(document)
+            if opened is None:
+                continue  # the quote and its page hold without a box
+            matches = [quote.places[number].match for quote, number in asked]
+            ranges = [(match.start, match.end) for match in matches]
+            for (quote, number), box in zip(
+                asked, boxes_of(document, opened[0], ranges, opened[1]), strict=True
+            ):
+                place = quote.places[number]
+                quote.places[number] = replace(place, location=replace(place.location, box=box))
