@@ -202,8 +202,9 @@ class Document:
             return None
         first = span.first_line + count_newlines(self.text, span.start, start)
         last_span = touched[-1]
-        if last_span.first_line is None or last_span.location.pages != span.location.pages:
-            stop, last_span = span.end, span  # lines begin anew on the next page: keep to the first page's
+        begins_anew = last_span is not span and (last_span.first_line or 0) <= span.first_line
+        if last_span.first_line is None or begins_anew:
+            stop, last_span = span.end, span  # on the next page, in the next cell: keep to the first one's
         else:
             stop = max(end, start)
         # A range that takes in its closing newline still ends on that newline's line.

@@ -21,6 +21,19 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# What pages mean by an encoding's name, where Python's codec of that name is narrower (WHATWG Encoding, 4.2).
+_MEANT = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+}
+_PAGE_CODEC = re.compile("ascii|iso8859|iso2022|cp|koi8|mac|gb|hz$|big5|euc_|shift_jis|tis-620|johab|ptcp|kz")
 _VALID_PER_BAD = 10
 _ASCII_SHARE = 0.8
 
@@ -60,11 +73,17 @@ class Decoded:
     warnings: tuple[str, ...] = ()
 
 
-def decode(path: str, content: bytes) -> Decoded:
+def decode(path: str, content: bytes, declared: str | None = None) -> Decoded:
     """The text of `content`.
 
     UTF-8 is taken where the bytes are valid; a few broken sequences in it are replaced, not guessed at, so
     that the rest keeps its place. Only bytes that are no UTF-8 are given to a guess.
+
+    Args:
+        path: For the errors.
+        content: The whole source.
+        declared: The encoding that the source itself names. A byte order mark is worth more, and so are bytes
+            outside ASCII that are valid UTF-8: hardly anything else is by chance.
 
     Raises:
         EmptySourceError: There is no character but white space.
@@ -75,13 +94,13 @@ def decode(path: str, content: bytes) -> Decoded:
         size, ceiling = len(content) // 2**20, MAX_TEXT_BYTES // 2**20
         why = f"{size} MiB of text, more than the {ceiling} MiB that lctx reads"
         raise LimitError(path, why, "split it, or name the part that matters")
-    decoded = _decoded(path, content)
+    decoded = _decoded(path, content, declared)
     if not decoded.text or decoded.text.isspace():
         raise nothing_in(path, content if decoded.text else b"")
     return decoded
 
 
-def _decoded(path: str, content: bytes) -> Decoded:
+def _decoded(path: str, content: bytes, declared: str | None) -> Decoded:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return _with_replacements(content[len(mark) :], encoding)
@@ -89,13 +108,28 @@ def _decoded(path: str, content: bytes) -> Decoded:
         raise UnsupportedSourceError(
             path, "binary content, not text", "lctx reads text, PDF and Word (.docx)"
         )
+    named = _codec_of(declared) if declared else None
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
+        if named:
+            return _with_replacements(content, named)
         return _salvaged(content) or _guessed(path, content)
+    if named and text.isascii() and named.startswith(("iso2022", "hz")):  # written in seven bits
+        return _with_replacements(content, named)
     if "\x00" in text[:HEAD_BYTES] and (wide := wide_encoding(content[:HEAD_BYTES])):
         return _with_replacements(content, wide)
     return Decoded(text, "utf-8")
+
+
+def _codec_of(declared: str) -> str | None:
+    """Python's name of the encoding that a source names; None for one that is unknown or cannot be."""
+    try:
+        name = codecs.lookup(declared).name
+    except (LookupError, ValueError):
+        return None
+    # What names itself in ASCII is not in UTF-16; and of Python's codecs only those are meant that pages use.
+    return _MEANT.get(name, name) if _PAGE_CODEC.match(name) else None
 
 
 def _with_replacements(content: bytes, encoding: str) -> Decoded:

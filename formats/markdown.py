@@ -1,9 +1,11 @@
 """Markdown: the text as it stands, with the path of headings above every block."""
 
 import re
+from collections.abc import Sequence
 
 from lctx.core.document import Block, Document, line_ends
 from lctx.formats.decoding import decode
+from lctx.formats.html_tags import ROLES
 from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 
 READER = "markdown/1"
@@ -19,12 +21,27 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\r\n]*)")
 _LIST = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 _RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
 _SETEXT_LEVELS = {"=": 1, "-": 2}
+# GFM 4.10: the row beneath a table's head.
+_DELIMITERS = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*+\|?$")
+# CommonMark 0.31, 4.6: how HTML begins that is kept as it stands up to its end, or else up to a blank line.
+_HTML_SPANS = (
+    (re.compile(r" {0,3}<!--"), re.compile(r"-->")),
+    (
+        re.compile(r" {0,3}<(?:pre|script|style|textarea)(?:[ \t>]|$)", re.IGNORECASE),
+        re.compile(r"</(?:pre|script|style|textarea)>", re.IGNORECASE),
+    ),
+    (re.compile(r" {0,3}<\?"), re.compile(r"\?>")),
+    (re.compile(r" {0,3}<!\[CDATA\["), re.compile(r"\]\]>")),
+)
+_HTML_TAG = re.compile(r" {0,3}</?([A-Za-z][A-Za-z0-9]*)(?:[ \t>]|/>|$)")
+_HTML_ROLES = frozenset({"block", "heading", "list", "item", "table", "row", "cell"})
 
 
 def read_markdown(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a Markdown file; headings are found as CommonMark finds them, code fences hold none."""
     decoded = decode(path, content)
-    outline = _Outline(decoded.text)
+    start = front_matter_end(decoded.text)
+    blocks, _ = outline_of(decoded.text, start)
     return Document(
         path=path,
         kind="markdown",
@@ -32,25 +49,40 @@ def read_markdown(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -
         sha256=sha256_of(content),
         text=decoded.text,
         spans=one_span(decoded.text),
-        blocks=tuple(outline.blocks),
+        blocks=(*([Block("code", 0, start)] if start else []), *blocks),
         warnings=decoded.warnings,
     )
+
+
+def outline_of(
+    text: str, start: int = 0, headings: Sequence[tuple[int, str]] = ()
+) -> tuple[list[Block], list[tuple[int, str]]]:
+    """The blocks of `text[start:]`, and the headings that hold at its end: (level, title), outermost first.
+
+    Args:
+        text: Markdown.
+        start: Where it begins, at the start of a line.
+        headings: Those that hold before it, as another call returned them.
+    """
+    outline = _Outline(text, start, headings)
+    return outline.blocks, outline.headings
 
 
 class _Outline:
     """One pass over the lines; `blocks` is complete when it is built."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, start: int, headings: Sequence[tuple[int, str]]) -> None:
         self.blocks: list[Block] = []
-        self._headings: list[tuple[int, str]] = []
-        self._path: tuple[str, ...] = ()
+        self.headings = list(headings)
+        self._path = tuple(title for _, title in headings)
         self._kind: str | None = None
         self._start = 0
         self._fence = ""
+        self._html_end: re.Pattern[str] | None = None
+        self._is_html = False
+        self._after_list = False
         self._lines: list[str] = []
-        start = front_matter_end(text)
-        if start:
-            self.blocks.append(Block("code", 0, start))
+        self._last_line = 0
         position = 0
         for end in line_ends(text):
             if position >= start:
@@ -62,8 +94,15 @@ class _Outline:
         stripped = line.strip()
         if self._fence:
             self._take_code(line, stripped, end)
+        elif self._is_html and (stripped or self._html_end):
+            self._take_html(line, end)
         elif not stripped:
+            self._after_list |= self._kind == "list"
             self._close(start)
+        elif stripped[0] == "<" and self._opens_html(line):
+            self._open("paragraph", start)
+            self._is_html = True
+            self._take_html(line, end)
         elif (fence := _FENCE.match(line)) and not (fence[1][0] == "`" and "`" in fence[2]):
             self._open("code", start)
             self._fence = fence[1]
@@ -84,18 +123,46 @@ class _Outline:
             self._fence = ""
             self._close(end)
 
+    def _opens_html(self, line: str) -> bool:
+        self._html_end = next((end for start, end in _HTML_SPANS if start.match(line)), None)
+        tag = _HTML_TAG.match(line)
+        return self._html_end is not None or (
+            tag is not None and ROLES.get(tag[1].lower(), "") in _HTML_ROLES
+        )
+
+    def _take_html(self, line: str, end: int) -> None:
+        """Nothing in it is a heading: a comment that hides a section hides its headings too."""
+        if self._html_end and self._html_end.search(line):
+            self._close(end)
+
     def _take_text(self, line: str, stripped: str, start: int) -> None:
+        is_indented = line.startswith(("  ", "\t"))
         if stripped[0] in "*-_" and _RULE.match(line):
             self._close(start)
         elif stripped[0] == "|":
             self._open("table", start)
         elif _LIST.match(line):
             self._open("list", start)
+        elif self._kind == "paragraph" and stripped[0] in ":-" and self._is_table_head(stripped):
+            self._make_table()
+        elif self._kind is None and self._after_list and is_indented:
+            self._open("list", start)  # an item goes on after a blank line
         elif self._kind is None:
             self._open("code" if line.startswith(("    ", "\t")) else "paragraph", start)
-        elif self._kind == "table":
-            self._open("paragraph", start)  # a line without a bar ends the table
+        elif self._kind == "table" and "|" not in stripped:
+            self._open("paragraph", start)
+        self._after_list &= is_indented or self._kind == "list"
         self._lines.append(stripped)
+        self._last_line = start
+
+    def _is_table_head(self, stripped: str) -> bool:
+        return "|" in stripped and "|" in self._lines[-1] and _DELIMITERS.match(stripped) is not None
+
+    def _make_table(self) -> None:
+        """The last line of the paragraph was the head of a table whose rows begin without a bar."""
+        if self._last_line > self._start:
+            self._close(self._last_line)
+        self._kind, self._start = "table", self._last_line
 
     def _open(self, kind: str, start: int) -> None:
         """Begin a block, or go on with the same kind: the items of a list are one block."""
@@ -106,17 +173,18 @@ class _Outline:
     def _close(self, end: int) -> None:
         if self._kind is not None:
             self.blocks.append(Block(self._kind, self._start, end, heading=self._path))
-        self._kind, self._lines = None, []
+        self._kind, self._lines, self._is_html, self._html_end = None, [], False, None
 
     def _head(self, level: int, title: str, start: int, end: int) -> None:
         self._lines = []
+        self._after_list = False
         if not title or len(title) > MAX_HEADING_CHARS:
             self.blocks.append(Block("paragraph", start, end, heading=self._path))
             return
-        while self._headings and self._headings[-1][0] >= level:
-            self._headings.pop()
-        self._headings.append((level, title))
-        self._path = tuple(text for _, text in self._headings)
+        while self.headings and self.headings[-1][0] >= level:
+            self.headings.pop()
+        self.headings.append((level, title))
+        self._path = tuple(text for _, text in self.headings)
         self.blocks.append(Block("heading", start, end, heading=self._path))
 
 

@@ -1,14 +1,19 @@
 """The formats that lctx reads, and the one question asked of every source: which of them is it?"""
 
-from dataclasses import dataclass
+import re
+from typing import TYPE_CHECKING, NoReturn
 
 from lctx.core.document import Document
 from lctx.core.errors import EncryptedSourceError, UnsupportedSourceError
 from lctx.formats import sniffing
+from lctx.formats.format import Format
 from lctx.formats.languages import is_code
-from lctx.formats.reader import DEFAULTS, Reader, ReadOptions, nothing_in
+from lctx.formats.reader import DEFAULTS, ReadOptions, nothing_in
 
-_READS = "lctx reads PDF, Word (.docx), Markdown, text, source code and diffs"
+if TYPE_CHECKING:
+    from lctx.formats.plugins import BrokenPlugin, Plugins
+
+_READS = "lctx reads PDF, Word (.docx), HTML, notebooks, Markdown, text, source code and diffs"
 _SAVE_AS = {
     "a PowerPoint presentation": "save it as PDF",
     "an Excel workbook": "save it as CSV or PDF",
@@ -18,23 +23,11 @@ _SAVE_AS = {
     "a PostScript document": "convert it to PDF (ps2pdf)",
     "a ZIP archive": "unpack it and name the folder",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One format and the function that reads it.
-
-    Attributes:
-        name: The `kind` of its documents.
-        reader: The reader and the version of its text; what was kept of another version is read again.
-        suffixes: Endings of file names that mean it, lower case, with the dot.
-        read: Bytes to document.
-    """
-
-    name: str
-    reader: str
-    suffixes: tuple[str, ...]
-    read: Reader
+# A page that is made from data is source code: what it will show is not in it, and its lines are asked about.
+_TEMPLATE = re.compile(
+    rb"\{%-? ?\w[^%\n]{0,500}%\}|<%[=@#\- ]|<\?(?:php|=)|\{\{[-#/^>! ]{0,3}[A-Za-z_$][\w.$|: ]{0,200}\}\}"
+)
+_TEMPLATE_BYTES = 1024 * 1024
 
 
 # The readers are imported when the first source of their kind is read: `lctx --help` needs none of them.
@@ -56,6 +49,18 @@ def _read_markdown(path: str, content: bytes, options: ReadOptions = DEFAULTS, /
     return read_markdown(path, content, options)
 
 
+def _read_html(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
+    from lctx.formats.html import read_html
+
+    return read_html(path, content, options)
+
+
+def _read_notebook(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
+    from lctx.formats.notebook import read_notebook
+
+    return read_notebook(path, content, options)
+
+
 def _read_diff(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.diff import read_diff
 
@@ -74,22 +79,61 @@ def _read_text(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) ->
     return read_text(path, content, options)
 
 
-PDF = Format("pdf", "pdf/1", (".pdf",), _read_pdf)
-WORD = Format("docx", "word/2", (".docx", ".docm", ".dotx", ".dotm"), _read_word)
+PDF = Format("pdf", "pdf/1", (".pdf",), _read_pdf, runs_in="child")
+WORD = Format("docx", "word/2", (".docx", ".docm", ".dotx", ".dotm"), _read_word, runs_in="worker")
 MARKDOWN = Format(
-    "markdown", "markdown/1", (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"), _read_markdown
+    "markdown",
+    "markdown/1",
+    (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"),
+    _read_markdown,
+    runs_in="worker",
 )
-DIFF = Format("diff", "diff/1", (".diff", ".patch"), _read_diff)
-CODE = Format("code", "code/1", (), _read_code)
+HTML = Format("html", "html/1", (".html", ".htm", ".xhtml", ".xht"), _read_html, runs_in="worker")
+NOTEBOOK = Format("notebook", "notebook/1", (".ipynb",), _read_notebook, runs_in="worker")
+DIFF = Format("diff", "diff/1", (".diff", ".patch"), _read_diff, runs_in="worker")
+CODE = Format("code", "code/1", (), _read_code, runs_in="worker")
 TEXT = Format(
-    "text", "text/1", (".txt", ".text", ".rst", ".adoc", ".org", ".tex", ".log", ".csv", ".tsv"), _read_text
+    "text",
+    "text/1",
+    (".txt", ".text", ".rst", ".adoc", ".org", ".tex", ".log", ".csv", ".tsv"),
+    _read_text,
+    runs_in="worker",
 )
-FORMATS = (PDF, WORD, MARKDOWN, DIFF, CODE, TEXT)
-"""All of them. Which suffixes are source code is told by `lctx.formats.languages`."""
+FORMATS = (PDF, WORD, MARKDOWN, HTML, NOTEBOOK, DIFF, CODE, TEXT)
+"""Those of lctx itself. Which suffixes are source code is told by `lctx.formats.languages`."""
+_SUFFIXES = frozenset(suffix for one in FORMATS for suffix in one.suffixes)
+
+
+def known_formats() -> tuple[Format, ...]:
+    """All formats: those of lctx, then those of other installed distributions."""
+    return (*FORMATS, *_plugins().formats)
+
+
+def broken_plugins() -> "tuple[BrokenPlugin, ...]":
+    """The installed entry points that lead to no format, each with its reason."""
+    return _plugins().broken
+
+
+def claimed_suffixes() -> frozenset[str]:
+    """The endings that installed distributions read, beyond those of lctx."""
+    return frozenset(suffix for one in _plugins().formats for suffix in one.suffixes)
+
+
+def _plugins() -> "Plugins":
+    # Looking through all that is installed takes longer than reading most files: only where it can matter.
+    from lctx.formats.plugins import installed_plugins
+
+    return installed_plugins(FORMATS, _is_built_in)
+
+
+def _is_built_in(suffix: str) -> bool:
+    return suffix in _SUFFIXES or is_code(f"file{suffix}", b"")
 
 
 def format_of(path: str, content: bytes) -> Format:
     """The format that `content` is read as: what the bytes say first, then what the name says.
+
+    What lctx reads itself comes first; then the formats of other distributions, by suffix and by content.
 
     Args:
         path: As the user named it; "-" for standard input.
@@ -98,37 +142,62 @@ def format_of(path: str, content: bytes) -> Format:
     Raises:
         EmptySourceError: No bytes, or white space only.
         EncryptedSourceError: An Office file with a password.
-        UnsupportedSourceError: Binary content that no reader knows.
+        UnsupportedSourceError: Binary content that no reader knows, or whose reader cannot be loaded.
     """
     if not content or content.isspace():
         raise nothing_in(path, content)
     if sniffing.is_pdf(path, content):
         return PDF
-    if sniffing.is_ole(content) or sniffing.is_zip(content):
-        return _container(path, content)
     suffix = sniffing.suffix_of(path)
-    if kind := sniffing.other_kind(content):
-        named = f" named {suffix}" if suffix in {*PDF.suffixes, *WORD.suffixes} else ""
-        raise UnsupportedSourceError(path, f"it is {kind}{named}", _SAVE_AS.get(kind, _READS))
-    if suffix in WORD.suffixes:
+    if sniffing.is_word(content) or (suffix in WORD.suffixes and sniffing.is_zip(content)):
+        return WORD
+    if sniffing.is_encrypted_office(content):
+        raise EncryptedSourceError(path, "it opens with a password only", "save a copy without the password")
+    kind, hint = _unread_kind(content)
+    if not kind and suffix in WORD.suffixes:
         return WORD  # neither a ZIP nor anything else that is known: its reader says that it is damaged
-    if sniffing.has_binary_bytes(content):
-        raise UnsupportedSourceError(path, "binary content that no reader knows", _READS)
+    if kind or sniffing.has_binary_bytes(content):
+        return _plugin_of(path, suffix, content) or _refuse(path, suffix, kind, hint)
     return _text_format(path, suffix, content)
 
 
-def _container(path: str, content: bytes) -> Format:
-    if sniffing.is_encrypted_office(content):
-        raise EncryptedSourceError(path, "it opens with a password only", "save a copy without the password")
+def _unread_kind(content: bytes) -> tuple[str | None, str]:
+    """What `content` is, where lctx does not read it, and what to do about it."""
     if sniffing.is_ole(content):
-        raise UnsupportedSourceError(path, "it is an Office file from before 2007", "save it as .docx or PDF")
-    if sniffing.is_word(content) or sniffing.suffix_of(path) in WORD.suffixes:
-        return WORD
-    kind = sniffing.zip_kind(content)
-    raise UnsupportedSourceError(path, f"it is {kind}", _SAVE_AS.get(kind, _READS))
+        return "an Office file from before 2007", "save it as .docx or PDF"
+    kind = sniffing.zip_kind(content) if sniffing.is_zip(content) else sniffing.other_kind(content)
+    return kind, _SAVE_AS.get(kind or "", _READS)
+
+
+def _refuse(path: str, suffix: str, kind: str | None, hint: str) -> NoReturn:
+    """No reader is left to ask."""
+    named = f" named {suffix}" if kind and suffix in {*PDF.suffixes, *WORD.suffixes} else ""
+    why = f"it is {kind}{named}" if kind else "binary content that no reader knows"
+    if broken := broken_plugins():
+        told = "; ".join(f"{one.origin}: {one.why}" for one in broken)
+        raise UnsupportedSourceError(path, f"{why}, and a reader could not be loaded ({told})", hint)
+    raise UnsupportedSourceError(path, why, hint)
+
+
+def _plugin_of(path: str, suffix: str, content: bytes) -> Format | None:
+    """The format of another distribution that takes the source.
+
+    Raises:
+        UnsupportedSourceError: The one that is named as the source's suffix cannot be loaded.
+    """
+    plugins = _plugins()
+    found = (plugins.by_suffix(suffix) if suffix else None) or plugins.by_content(
+        content[: sniffing.HEAD_BYTES]
+    )
+    broken = next((one for one in plugins.broken if suffix == f".{one.name}"), None)
+    if found is None and broken is not None:
+        why = f"its reader, of {broken.origin}, could not be loaded ({broken.why})"
+        raise UnsupportedSourceError(path, why, f"install {broken.origin.split()[0]} anew, or remove it")
+    return found
 
 
 def _text_format(path: str, suffix: str, content: bytes) -> Format:
+    is_unnamed = path == "-" or not suffix
     if path == "-" or suffix in DIFF.suffixes:
         from lctx.formats.diff import looks_like_diff
 
@@ -136,4 +205,10 @@ def _text_format(path: str, suffix: str, content: bytes) -> Format:
             return DIFF
     if suffix in MARKDOWN.suffixes:
         return MARKDOWN
-    return CODE if is_code(path, content) else TEXT
+    if suffix in HTML.suffixes or (is_unnamed and sniffing.opens_as_html(content)):
+        return CODE if _TEMPLATE.search(content[:_TEMPLATE_BYTES]) else HTML
+    if (suffix in NOTEBOOK.suffixes or is_unnamed) and sniffing.is_notebook(content):
+        return NOTEBOOK
+    if is_code(path, content):
+        return CODE
+    return TEXT if suffix in _SUFFIXES else _plugin_of(path, suffix, content) or TEXT

@@ -41,6 +41,12 @@ _ZIP_KINDS = (
     (re.compile(rb"mimetypeapplication/vnd\.oasis\.opendocument"), "an OpenDocument file"),
     (re.compile(rb"META-INF/MANIFEST\.MF"), "a Java archive"),
 )
+# Each comment is passed over once and for all, so that many of them cost no time.
+_HTML_OPENING = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>)?(?>\s*<!--.*?-->)*+\s*<(?:!doctype\s+html|html)[\s>]",
+    re.IGNORECASE | re.DOTALL,
+)
+_NOTEBOOK_KEY = re.compile(rb'"(?:cell_type|nbformat|worksheets)"\s*:')
 _WORD_IN_ZIP = re.compile(rb"word/(?:document|settings|styles|_rels)")
 _ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -82,6 +88,17 @@ def is_ole(content: bytes) -> bool:
 def is_encrypted_office(content: bytes) -> bool:
     """Whether `content` is an Office file that opens with a password only."""
     return is_ole(content) and _ENCRYPTED_OFFICE in content
+
+
+def opens_as_html(content: bytes) -> bool:
+    """Whether `content` opens as a page does."""
+    return _HTML_OPENING.match(content[:HEAD_BYTES]) is not None
+
+
+def is_notebook(content: bytes) -> bool:
+    """Whether `content` is a Jupyter notebook, or what is left of one: JSON that speaks of its cells."""
+    head = content[:HEAD_BYTES].removeprefix(codecs.BOM_UTF8).lstrip()
+    return head.startswith(b"{") and _NOTEBOOK_KEY.search(content) is not None
 
 
 def zip_kind(content: bytes) -> str:

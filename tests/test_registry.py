@@ -75,6 +75,8 @@ def test_every_reader_names_itself_as_the_registry_does():
         "pdf": ("a.pdf", (EXAMPLES / "constitution.pdf").read_bytes()),
         "docx": ("a.docx", (EXAMPLES / "services-agreement.docx").read_bytes()),
         "markdown": ("a.md", b"# x\n"),
+        "html": ("a.html", b"<p>x"),
+        "notebook": ("a.ipynb", b'{"nbformat": 4, "cells": [{"cell_type": "raw", "source": "x"}]}'),
         "diff": ("-", b"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"),
         "code": ("a.py", b"x = 1\n"),
         "text": ("a.txt", b"x\n"),
@@ -87,11 +89,12 @@ def test_every_reader_names_itself_as_the_registry_does():
 
 
 def test_finding_out_costs_no_reader():
-    """This test ensures that the registry and the walk import none of the heavy libraries."""
+    """This test ensures that the registry and the walk import none of the heavy libraries, nor look for plugins."""
     code = (
         "import sys; from lctx.formats.registry import format_of; import lctx.formats.sources as s;"
         "format_of('a.py', b'x'); s.find_sources(['.'], include=[]);"
-        "print(*sorted({'lxml', 'docx', 'pypdf', 'pypdfium2', 'charset_normalizer'} & set(sys.modules)))"
+        "heavy = {'lxml', 'docx', 'pypdf', 'pypdfium2', 'charset_normalizer', 'importlib.metadata'};"
+        "print(*sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=EXAMPLES, check=True
