@@ -49,7 +49,8 @@ def _visible(found: re.Match[str]) -> str:
         return "\n"
     if char in "\ufffe\u00ad":
         return "-" if found.end() == len(found.string) or found.string[found.end()] in "\r\n" else ""
-    return char.encode("ascii", "backslashreplace").decode()
+    code = ord(char)
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - as Python writes them
 
 
 def one_line(text: str) -> str:

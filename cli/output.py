@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -93,10 +93,12 @@ class OutputFile:
 
     def close(self) -> None:
         """Write all of it beside the target, then rename; devices and pipes are written to directly."""
-        content = "".join(self._parts).encode("utf-8", "backslashreplace")
+        # One after the other: a large text is not held a second time.
+        content = (part.encode("utf-8", "backslashreplace") for part in self._parts)
         with _telling(self._path):
             if self._special:
-                self._target.write_bytes(content)
+                with self._target.open("wb") as file:
+                    file.writelines(content)
             else:
                 _replace(self._target, content)
 
@@ -110,11 +112,11 @@ def open_sink(path: str | None) -> Sink:
     return OutputFile(Path(path))
 
 
-def _replace(target: Path, content: bytes) -> None:
+def _replace(target: Path, content: Iterable[bytes]) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fchmod(file.fileno(), _mode_of(target))
         Path(name).replace(target)

@@ -44,8 +44,9 @@ def run_read(request: Request, started: float) -> ExitCode:
         LctxError: Before it is known how it is to be shown; after that errors are shown with it.
     """
     settings, warnings = settings_of(request)
-    search = _search(request)
     wanted = _format(request, settings.format)
+    _check(request, wanted)
+    search = _search(request)
     notes = Notes(quiet=settings.quiet)
     sink = open_sink(request.output)
     view = open_read_view(
@@ -77,11 +78,19 @@ def _format(request: Request, configured: str) -> str:
 def _search(request: Request) -> "Search | None":
     if not request.where:
         return None
-    if request.outline:
-        raise UsageError("--where and --outline: one looks for text, the other leaves it out", "drop one")
     from lctx.cli.where import Search
 
     return Search(request.where)
+
+
+def _check(request: Request, wanted: str) -> None:
+    """Raise for options of which one would be passed over without a word."""
+    if request.where and request.outline:
+        raise UsageError("--where and --outline: one looks for text, the other leaves it out", "drop one")
+    if request.numbered and (request.where or request.outline or wanted != "text"):
+        others = {"--where": request.where, "--outline": request.outline, f"--format {wanted}": True}
+        other = next(name for name, is_given in others.items() if is_given)
+        raise UsageError(f"-n and {other}: that names the places by itself", "leave -n out")
 
 
 class Showing:

@@ -59,11 +59,10 @@ def matches_of(quote: str, document: Document) -> list[Match]:
     furniture = _furniture(document)
     for low, high in _windows(document.text, wanted):
         part = document.text[low:high]
-        if run and run not in _comparable(part):
-            continue
-        found.update(_verbatim(wanted, part, low, ()))
-        if within := _within(furniture, low, high):
-            found.update(_verbatim(wanted, part, low, within))
+        within = _within(furniture, low, high)
+        for skipped in [[], within] if within else [[]]:
+            if run in _comparable(part, skipped):
+                found.update(_verbatim(wanted, part, low, skipped))
     return [Match(start, end) for start, end in sorted(found)]
 
 
@@ -135,8 +134,10 @@ def _plain_run(wanted: str) -> bytes:
     return max(runs, key=len, default="").encode()
 
 
-def _comparable(part: str) -> bytes:
+def _comparable(part: str, skipped: Sequence[Range]) -> bytes:
     """`part` so that a plain run is in it wherever it is in the squeezed text: found out at a glance."""
+    for start, end in reversed(skipped):
+        part = part[:start] + part[end:]
     if not part.isascii():
         part = _VARIANTS.sub("", unicodedata.normalize("NFKC", part))
     return part.encode("utf-8", "surrogatepass").translate(None, _BLANKS_AND_HYPHENS)
