@@ -9,7 +9,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
+from itertools import chain, repeat
 
 import msgspec
 
@@ -195,6 +195,8 @@ def _blocks(columns: Sequence[Sequence[int]], head: _Head) -> Iterator[Block]:
 
 
 def _ranges(starts: Sequence[int], ends: Sequence[int]) -> Iterable[tuple[int, int] | None]:
+    if starts.count(_NOWHERE) == len(starts):  # only definitions have them
+        return repeat(None)
     return (None if start == _NOWHERE else (start, end) for start, end in zip(starts, ends, strict=True))
 
 

@@ -141,25 +141,30 @@ class ByteCache:
 
     The file is SQLite's, whose locks let many processes read, write and make room at once, and whose journal
     undoes what a process left half done. A damaged file is made anew. A cache that cannot be written
-    (read-only, full) is silent after the first failure: `broken` says why.
+    (read-only, full) is silent after the first failure.
+
+    Attributes:
+        folder: Holds the file, and nothing else; None keeps nothing.
+        ceiling_bytes: How large the file grows.
+        broken: Why nothing is kept any more, or None.
     """
 
     def __init__(self, folder: Path | None, ceiling_bytes: int = CACHE_BYTES) -> None:
         """Keep values in `folder`, at most so many bytes; None keeps nothing."""
-        self._folder = folder
-        self._ceiling_bytes = ceiling_bytes
+        self.folder = folder
+        self.ceiling_bytes = ceiling_bytes
         self._lock = Lock()
         self.broken: str | None = None
 
     @property
     def is_kept(self) -> bool:
         """Whether anything that is put can be found again."""
-        return self._folder is not None and self.broken is None
+        return self.folder is not None and self.broken is None
 
     @property
     def file(self) -> Path | None:
         """The file that holds the values; it need not be there."""
-        return self._folder.absolute() / _FILE_NAME if self._folder else None
+        return self.folder.absolute() / _FILE_NAME if self.folder else None
 
     def get(self, key: str) -> bytes | None:
         """The value kept under `key`, or None where there is none or it is damaged."""
@@ -179,7 +184,7 @@ class ByteCache:
 
     def put_many(self, values: Mapping[str, bytes]) -> None:
         """Keep all of `values` or, where the disk is full, none; what is too large for the cache is left."""
-        largest = min(self._ceiling_bytes // 2, _MAX_VALUE_BYTES)
+        largest = min(self.ceiling_bytes // 2, _MAX_VALUE_BYTES)
         rows: list[_Row] = []
         size = 0
         for key, value in values.items():
@@ -220,7 +225,7 @@ class ByteCache:
         return before - (file.stat().st_size if file.exists() else 0)
 
     def _insert(self, rows: "Sequence[_Row]") -> None:
-        self._attempt(lambda connection: _insert(connection, rows, self._ceiling_bytes), must_exist=False)
+        self._attempt(lambda connection: _insert(connection, rows, self.ceiling_bytes), must_exist=False)
 
     def _attempt(self, work: "Callable[[Connection], _Result]", *, must_exist: bool) -> _Result | None:
         """What `work` makes of the open file, made anew where it is damaged or gone; None where that fails.
@@ -254,7 +259,7 @@ class ByteCache:
             if must_exist:
                 break
         if not must_exist:
-            self.broken = f"{self._folder}: {why}"
+            self.broken = f"{self.folder}: {why}"
         return None
 
 

@@ -1,0 +1,167 @@
+"""A few files read in one go: what is known is found, the rest is read, here or in a process, and kept."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lctx.cli.reading import Opened, Passed, open_files
+from lctx.cli.reading_process import ReadingProcess
+from lctx.cli.reading_wire import Answer
+from lctx.cli.stamps import Seen, Stamp, Stamps
+from lctx.core import errors
+from lctx.core.document import Document
+from lctx.core.document_cache import DocumentCache, Wanted, decode_document, encode_document, key_of
+from lctx.core.document_part import part_of
+from lctx.core.errors import DamagedSourceError, SourceError
+from lctx.formats.reader import ReadOptions
+from lctx.formats.registry import FORMATS
+from lctx.formats.sniffing import suffix_of
+from lctx.formats.sources import STDIN, Skipped, SourceFile
+
+Result = Document | SourceError | Skipped
+
+_ERRORS: Mapping[str, type[SourceError]] = {
+    one.code: one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SourceError)
+}
+_SUFFIXES = frozenset(suffix for one in FORMATS if one.runs_in == "child" for suffix in one.suffixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file, and what is known of it before it is opened."""
+
+    index: int
+    file: SourceFile
+    stamp: Stamp
+    seen: Seen | None
+
+
+def is_read_here(file: SourceFile) -> bool:
+    """Whether `file` is read in this process: its reader starts one of its own, or it is standard input."""
+    return file.file == STDIN or suffix_of(file.path) in _SUFFIXES
+
+
+@dataclass
+class BatchReader:
+    """Reads one batch after the other, for one thread.
+
+    Attributes:
+        cache: Where documents are found and kept.
+        stamps: Where files are known by what the system says of them.
+        options: For the readers.
+        start: Starts a process that reads; None where everything is read in this one.
+    """
+
+    cache: DocumentCache
+    stamps: Stamps
+    options: ReadOptions
+    start: Callable[[], ReadingProcess] | None
+    _process: ReadingProcess | None = None
+    _values: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
+        """What becomes of each of `jobs`, in any order; what is new is kept at the end."""
+        unknown: list[Job] = []
+        for job, result in self._known(jobs):
+            if result is None:
+                unknown.append(job)
+            else:
+                yield job, self._part(job, result)
+        here = [job for job in unknown if self.start is None or is_read_here(job.file)]
+        for job, result in self._read_here(here):
+            yield job, self._part(job, result)
+        there = [job for job in unknown if not (self.start is None or is_read_here(job.file))]
+        for job, answer in self._answers(there):
+            yield job, self._part(job, self._result_of(job, answer))
+        self.cache.values.put_many(self._values)
+        self._values.clear()
+
+    def close(self) -> None:
+        """End the process, where there is one."""
+        if self._process:
+            self._process.close()
+
+    def _known(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | None]]:
+        wanted = {
+            job.index: Wanted(job.seen.sha256, job.seen.reader, job.file.path)
+            for job in jobs
+            if job.seen and not job.seen.reason
+        }
+        found = dict(zip(wanted, self.cache.get_many(list(wanted.values())), strict=True))
+        for job in jobs:
+            if job.seen and job.seen.reason:
+                yield job, Skipped(job.file.path, job.seen.reason)
+            else:
+                yield job, found.get(job.index)
+
+    def _part(self, job: Job, result: Result) -> Result:
+        if job.file.pages is None or not isinstance(result, Document):
+            return result
+        try:
+            return part_of(result, *job.file.pages)
+        except SourceError as error:
+            return error
+
+    def _read_here(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
+        files = [job.file for job in jobs]
+        for job, (opened, kept) in zip(jobs, open_files(files, self.cache), strict=True):
+            if isinstance(opened, SourceError):
+                yield job, opened
+            elif isinstance(opened, Passed):
+                self._remember(job, opened.seen)
+                yield job, opened.skipped
+            else:
+                yield job, self._document_of(job, opened, kept)
+
+    def _document_of(self, job: Job, opened: Opened, kept: bytes | None) -> Document | SourceError:
+        document = decode_document(kept, opened.wanted) if kept is not None else None
+        if document is None:
+            try:
+                document = opened.read(self.options)
+            except SourceError as error:
+                return error
+            if self.options.password is not None:
+                return document
+            packed = encode_document(document) if self.cache.values.is_kept else None
+            if packed is not None:
+                self._values[key_of(document.sha256, document.reader)] = packed
+        self._remember(job, opened.seen)
+        return document
+
+    def _remember(self, job: Job, seen: Seen | None) -> None:
+        if seen:
+            self._values[self.stamps.key_of(job.file)] = self.stamps.value_of(seen)
+
+    def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer | SourceError]]:
+        """What the process says of each of `jobs`; another goes on where one has ended."""
+        left = list(jobs)
+        while left and self.start:
+            self._process = process = self._process or self.start()
+            answers = process.read([job.file for job in left])
+            for number, answer in enumerate(answers, start=1):
+                yield left[number - 1], answer
+            left = left[process.num_answered :]
+            if left:
+                self._process = None
+                yield left[0], process.why_ended(left[0].file)
+                left = left[1:]
+
+    def _result_of(self, job: Job, answer: Answer | SourceError) -> Result:
+        if isinstance(answer, SourceError):
+            return answer
+        if answer.what == "fault":
+            raise RuntimeError(f"reading {job.file.path} failed:\n{answer.why}")
+        if answer.what == "error":
+            return _ERRORS.get(answer.code, DamagedSourceError)(job.file.path, answer.why, answer.hint)
+        if answer.what == "skipped":
+            self._remember(job, Seen(answer.stamp, reason=answer.why) if answer.stamp else None)
+            return Skipped(job.file.path, answer.why)
+        wanted = Wanted(answer.sha256, answer.reader, job.file.path)
+        document = decode_document(answer.document, wanted) if answer.what == "document" else None
+        if document is None:
+            ((_, result),) = self._read_here([job])
+            return result
+        if self.options.password is None:
+            if not answer.is_known:
+                self._values[key_of(answer.sha256, answer.reader)] = answer.document
+            self._remember(job, Seen(answer.stamp, answer.sha256, answer.reader) if answer.stamp else None)
+        return document

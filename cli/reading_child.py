@@ -1,0 +1,87 @@
+"""A process that reads files for another one, until its standard input ends.
+
+What Python reads keeps a core busy; several of these use them all. A file that takes one down costs itself.
+"""
+
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from lctx.cli.reading import Opened, Passed, open_files
+from lctx.cli.reading_wire import Answer, Order, Task, receive, send
+from lctx.core.document_cache import DocumentCache, decode_document, encode_document
+from lctx.core.errors import SourceError
+from lctx.core.storage import ByteCache
+from lctx.formats.reader import ReadOptions
+from lctx.formats.sources import SourceFile
+
+_GARBAGE = 20_000  # objects between looks for garbage: documents are no garbage, and are many objects
+
+
+def main() -> None:
+    """Read what standard input asks for; every answer goes out before the next file is opened."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other process's to act upon
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    asked = receive(sys.stdin.buffer)
+    if asked is None:
+        return
+    order = msgspec.msgpack.decode(asked, type=Order)
+    folder = Path(os.fsdecode(order.cache)) if order.cache else None
+    cache = DocumentCache(ByteCache(folder, order.ceiling_bytes))
+    options = ReadOptions(password=order.password)
+    decoder = msgspec.msgpack.Decoder(list[Task])
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
+    try:
+        while (asked := receive(sys.stdin.buffer)) is not None:
+            answer(decoder.decode(asked), output, cache, options)
+    except BrokenPipeError:
+        os._exit(0)  # nobody listens any more
+
+
+def answer(tasks: Sequence[Task], output: IO[bytes], cache: DocumentCache, options: ReadOptions) -> None:
+    """Write what becomes of the file of each task; it is out before the next file is looked into."""
+    files = [SourceFile(one.path, os.fsdecode(one.file), is_judged=one.is_judged) for one in tasks]
+    for opened, kept in open_files(files, cache):
+        try:
+            send(output, _answer_for(opened, kept, options))
+        except BrokenPipeError:
+            raise
+        except Exception:  # noqa: BLE001 - told to the process that asked, which raises it
+            send(output, Answer("fault", why=traceback.format_exc()))
+
+
+def _answer_for(opened: Opened | Passed | SourceError, kept: bytes | None, options: ReadOptions) -> Answer:
+    if isinstance(opened, SourceError):
+        return _error(opened)
+    if isinstance(opened, Passed):
+        return Answer("skipped", stamp=opened.seen.stamp if opened.seen else None, why=opened.skipped.reason)
+    is_known = kept is not None and decode_document(kept, opened.wanted) is not None
+    if not is_known and opened.format.runs_in != "worker":
+        return Answer("elsewhere")
+    try:
+        packed = kept if is_known else encode_document(opened.read(options))
+    except SourceError as error:
+        return _error(error)
+    if packed is None:
+        return Answer("elsewhere")
+    return Answer(
+        "document",
+        stamp=opened.stamp,
+        sha256=opened.sha256,
+        reader=opened.format.reader,
+        is_known=is_known,
+        document=packed,
+    )
+
+
+def _error(error: SourceError) -> Answer:
+    return Answer("error", code=error.code, why=error.why, hint=error.hint)

@@ -1,0 +1,119 @@
+"""A process that reads files, seen from the one that started it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from lctx.cli.reading_wire import Answer, Order, Task, receive, send
+from lctx.core.errors import DamagedSourceError, LimitError, SourceError
+from lctx.formats.sources import SourceFile
+
+MAX_FILE_S = 300.0
+"""By the clock, for one file."""
+
+_END_S = 2.0
+
+_START = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from lctx.cli.reading_child import main
+main()
+"""
+
+
+class ReadingProcess:
+    """One process, which reads the files that it is given one after the other.
+
+    Attributes:
+        num_answered: Of the files that it was given last.
+    """
+
+    def __init__(self, order: Order) -> None:
+        """Start it; nothing is waited for."""
+        # An import path that is relative would follow the current directory into a repository under review.
+        places = [place for place in sys.path if Path(place).is_absolute()]
+        path = json.dumps([*places, str(Path(__file__).absolute().parents[2])])
+        options = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
+        self._process = subprocess.Popen(
+            [sys.executable, *options, "-c", _START, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._order: Order | None = order
+        self.num_answered = 0
+        self._has_answered = False
+        self._began: float | None = None
+        self._is_late = False
+        self._decoder = msgspec.msgpack.Decoder(Answer)
+
+    def read(self, files: Sequence[SourceFile]) -> Iterator[Answer]:
+        """What becomes of each of `files`, in order; fewer where the process ended."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise ValueError("a process without pipes")
+        self._began = time.monotonic()
+        self.num_answered = 0
+        try:
+            if self._order:
+                send(stdin, self._order)
+                self._order = None
+            send(stdin, [Task(file.path, os.fsencode(file.file), file.is_judged) for file in files])
+        except (BrokenPipeError, ValueError):
+            return
+        for _ in files:
+            answer = receive(stdout)
+            if answer is None:
+                return
+            self._has_answered = True
+            self.num_answered += 1
+            self._began = time.monotonic()
+            yield self._decoder.decode(answer)
+        self._began = None
+
+    def end_if_late(self) -> None:
+        """Kill it where it has been at one file for longer than any file takes."""
+        if self._began and time.monotonic() - self._began > MAX_FILE_S:
+            self._is_late = True
+            self._process.kill()
+
+    def why_ended(self, file: SourceFile) -> SourceError:
+        """Why there is no answer for `file`, after which nothing was answered.
+
+        Raises:
+            RuntimeError: It never came to read at all, which is no file's doing.
+        """
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        code = self.close()
+        if self._is_late:
+            return LimitError(file.path, f"reading it takes more than {MAX_FILE_S:g} s", "split it")
+        if code > 0 and not self._has_answered:
+            raise RuntimeError(f"a reading process did not start (exit code {code})")
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return DamagedSourceError(file.path, f"it ends its reader ({how})", "leave it out with --exclude")
+
+    def end(self) -> None:
+        """End it, whatever it is doing; who reads from it sees it end."""
+        self._process.kill()
+
+    def close(self) -> int:
+        """End it and forget it; its exit code."""
+        self._process.kill()
+        code = self._process.wait()
+        self._began = None
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue  # what it was still to be told
+        return code
