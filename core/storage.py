@@ -1,11 +1,10 @@
 """Where lctx keeps things: XDG directories, one override for tests, and files that survive a crash."""
 
-import hashlib
+import errno
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -13,35 +12,34 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+from lctx.core.kept import (
+    Row,
+    checksum_of,
+    count_kinds,
+    empty,
+    has_code,
+    insert,
+    is_moved,
+    name_of,
+    opened,
+    remove_file,
+    select,
+)
+
 if TYPE_CHECKING:
-    from sqlite3 import Connection, Error
+    from sqlite3 import Connection
 
 CACHE_BYTES = 2 * 1024**3
 """How large a cache grows before what was used longest ago makes room."""
 
 _Result = TypeVar("_Result")
-_Row = tuple[bytes, str, bytes, bytes]  # name, kind, checksum, value
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
 _SECRET_BYTES = 32
 
 _FILE_NAME = "kept-1.db"  # another layout gets another number: two versions of lctx never share a file
-_WAIT_S = 10.0
 _ATTEMPTS = 3
-_PAGE_BYTES = 8192
-_ROOM = 0.9  # making room goes down to this share, so that it is rarely made
 _MAX_VALUE_BYTES = 500_000_000  # SQLite's own limit is twice that
-_FRESH_S = 3600  # a use is noted once an hour: reading must not mean writing
-_NAME_BYTES = 20
-_TABLES = """
-    CREATE TABLE IF NOT EXISTS entries (
-        key BLOB PRIMARY KEY, place INTEGER NOT NULL, kind TEXT NOT NULL, size INTEGER NOT NULL,
-        used INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS contents (
-        place INTEGER PRIMARY KEY, checksum BLOB NOT NULL, value BLOB NOT NULL
-    )
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +170,8 @@ class ByteCache:
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values kept under `keys`, in their order; None where there is none or it is damaged."""
-        names = [_name_of(key) for key in keys]
-        found = (
-            self._attempt(lambda connection: _select(connection, names), must_exist=True) if keys else None
-        )
+        names = [name_of(key) for key in keys]
+        found = self._attempt(lambda connection: select(connection, names), must_exist=True) if keys else None
         return found or [None] * len(names)
 
     def put(self, key: str, value: bytes) -> None:
@@ -185,7 +181,7 @@ class ByteCache:
     def put_many(self, values: Mapping[str, bytes]) -> None:
         """Keep all of `values` or, where the disk is full, none; what is too large for the cache is left."""
         largest = min(self.ceiling_bytes // 2, _MAX_VALUE_BYTES)
-        rows: list[_Row] = []
+        rows: list[Row] = []
         size = 0
         for key, value in values.items():
             if len(value) > largest or not self.is_kept:
@@ -193,15 +189,15 @@ class ByteCache:
             if size + len(value) > largest:
                 self._insert(rows)
                 rows, size = [], 0
-            name = _name_of(key)
-            rows.append((name, key.partition(" ")[0], _checksum(name, value), value))
+            name = name_of(key)
+            rows.append((name, key.partition(" ")[0], checksum_of(name, value), value))
             size += len(value)
         if rows and self.is_kept:
             self._insert(rows)
 
     def usage(self) -> Usage | None:
         """What is kept; None where there is nothing, or it cannot be read."""
-        found = self._attempt(_count_kinds, must_exist=True)
+        found = self._attempt(count_kinds, must_exist=True)
         file = self.file
         if found is None or file is None:
             return None
@@ -214,18 +210,18 @@ class ByteCache:
         """Remove everything; how many bytes of the disk that gave back.
 
         Raises:
-            OSError: It cannot be removed.
+            OSError: It cannot be written, or others have been writing to it for long.
         """
         file = self.file
         if file is None or not file.exists():
             return 0
         before = file.stat().st_size
-        if self._attempt(_empty, must_exist=True) is None and file.exists():
-            _remove(file)  # whatever it is, it is no cache of ours
+        if self._attempt(empty, must_exist=True) is None and file.exists():
+            raise OSError(errno.EBUSY, "others are writing to it, or it cannot be written", str(file))
         return before - (file.stat().st_size if file.exists() else 0)
 
-    def _insert(self, rows: "Sequence[_Row]") -> None:
-        self._attempt(lambda connection: _insert(connection, rows, self.ceiling_bytes), must_exist=False)
+    def _insert(self, rows: "Sequence[Row]") -> None:
+        self._attempt(lambda connection: insert(connection, rows, self.ceiling_bytes), must_exist=False)
 
     def _attempt(self, work: "Callable[[Connection], _Result]", *, must_exist: bool) -> _Result | None:
         """What `work` makes of the open file, made anew where it is damaged or gone; None where that fails.
@@ -242,16 +238,18 @@ class ByteCache:
         why = ""
         for _ in range(_ATTEMPTS):
             try:
-                with self._lock, _opened(file, create=not must_exist) as connection:
+                if not must_exist:
+                    ensure_directory(file.parent)
+                with self._lock, opened(file, create=not must_exist) as connection:
                     return work(connection)
             except sqlite3.Error as error:
                 why = str(error)
-                if _has_code(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                if has_code(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                     with suppress(OSError):
-                        _remove(file)
-                elif _has_code(error, sqlite3.SQLITE_BUSY):
+                        remove_file(file)
+                elif has_code(error, sqlite3.SQLITE_BUSY):
                     return None  # others are writing: this is not kept now
-                elif error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DBMOVED:
+                elif not is_moved(error):
                     break
             except OSError as error:
                 why = error.strerror or str(error)
@@ -261,146 +259,3 @@ class ByteCache:
         if not must_exist:
             self.broken = f"{self.folder}: {why}"
         return None
-
-
-@contextmanager
-def _opened(file: Path, *, create: bool) -> "Iterator[Connection]":
-    """A connection for one piece of work: none outlives it, so the file may go and come at any time."""
-    import sqlite3
-
-    if create and not file.exists():
-        ensure_directory(file.parent)
-        with suppress(FileExistsError):  # SQLite would make it with everybody's mode
-            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE_MODE))
-    address = f"{file.as_uri()}?mode=rw"
-    connection = sqlite3.connect(address, timeout=_WAIT_S, isolation_level=None, uri=True)
-    try:
-        # What the system loses with the power is found out by the checksums; a fsync a value would be slow.
-        connection.execute("PRAGMA synchronous = OFF")
-        if create:
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        yield connection
-    finally:
-        connection.close()
-
-
-def _select(connection: "Connection", names: Sequence[bytes]) -> list[bytes | None]:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'contents'").fetchone():
-        return [None] * len(names)
-    found: list[bytes | None] = []
-    stale: list[tuple[int, bytes]] = []
-    now = int(time.time())
-    query = "SELECT checksum, value, used FROM entries JOIN contents USING (place) WHERE key = ?"
-    connection.execute("BEGIN")
-    for name in names:
-        row = connection.execute(query, (name,)).fetchone()
-        found.append(row[1] if row and row[0] == _checksum(name, row[1]) else None)
-        if row and abs(now - row[2]) > _FRESH_S:
-            stale.append((now, name))
-    connection.execute("COMMIT")
-    if stale:
-        _note_use(connection, stale)
-    return found
-
-
-def _note_use(connection: "Connection", stale: Sequence[tuple[int, bytes]]) -> None:
-    """Put `stale` at the end of the queue; where the file is busy or read-only, they stay where they are."""
-    import sqlite3
-
-    with suppress(sqlite3.Error):
-        connection.execute("PRAGMA busy_timeout = 0")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("UPDATE entries SET used = ? WHERE key = ?", stale)
-        connection.execute("COMMIT")
-
-
-def _insert(connection: "Connection", rows: Sequence[_Row], ceiling_bytes: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for table in _TABLES.split(";"):
-        connection.execute(table)
-    _make_room(connection, sum(len(value) + _PAGE_BYTES // 2 for *_, value in rows), ceiling_bytes)
-    now = int(time.time())
-    for name, kind, checksum, value in rows:
-        old = "DELETE FROM contents WHERE place = (SELECT place FROM entries WHERE key = ?)"
-        connection.execute(old, (name,))
-        new = "INSERT INTO contents (checksum, value) VALUES (?, ?)"
-        place = connection.execute(new, (checksum, value)).lastrowid
-        connection.execute(
-            "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", (name, place, kind, len(value), now)
-        )
-    connection.execute("COMMIT")
-    if _number(connection, "page_count") * _number(connection, "page_size") > ceiling_bytes:
-        _shrink(connection)  # the ceiling was higher once
-
-
-def _shrink(connection: "Connection") -> None:
-    """Give the disk back what is empty; where others are reading, or there is no room for it, later."""
-    import sqlite3
-
-    with suppress(sqlite3.Error):
-        connection.execute("VACUUM")
-
-
-def _empty(connection: "Connection") -> bool:
-    # The file stays: one that is removed while others write to it would leave them its journal.
-    connection.execute("BEGIN IMMEDIATE")
-    for table in ("entries", "contents"):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
-    connection.execute("COMMIT")
-    _shrink(connection)
-    return True
-
-
-def _make_room(connection: "Connection", incoming_bytes: int, ceiling_bytes: int) -> None:
-    """Remove what was used longest ago until `incoming_bytes` more fit below the ceiling."""
-    pages = _number(connection, "page_count")
-    page_bytes = _number(connection, "page_size")
-    used_bytes = (pages - _number(connection, "freelist_count")) * page_bytes
-    if used_bytes + incoming_bytes <= ceiling_bytes:
-        return
-    surplus = used_bytes + incoming_bytes - int(ceiling_bytes * _ROOM)
-    going: list[tuple[bytes, int]] = []
-    for name, place, size in connection.execute("SELECT key, place, size FROM entries ORDER BY used, place"):
-        if surplus <= 0:
-            break
-        going.append((name, place))
-        surplus -= size
-    connection.executemany("DELETE FROM contents WHERE place = ?", ((place,) for _, place in going))
-    connection.executemany("DELETE FROM entries WHERE key = ?", ((name,) for name, _ in going))
-
-
-def _number(connection: "Connection", pragma: str) -> int:
-    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
-
-
-def _count_kinds(connection: "Connection") -> dict[str, tuple[int, int]]:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
-        return {}
-    query = "SELECT kind, count(*), sum(size) FROM entries GROUP BY kind ORDER BY kind"
-    return {kind: (number, size) for kind, number, size in connection.execute(query)}
-
-
-def _remove(file: Path) -> int:
-    """Remove a cache's file; its bytes. Its journal goes first: it must never meet another file."""
-    freed = 0
-    for name in (file.with_name(f"{file.name}-journal"), file):
-        with suppress(FileNotFoundError):
-            size = name.stat().st_size
-            name.unlink()
-            freed += size
-    return freed
-
-
-def _name_of(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()[:_NAME_BYTES]
-
-
-def _checksum(name: bytes, value: bytes) -> bytes:
-    """Of a value under its name: a value that stands in another's place is damaged too."""
-    # SHA-256, since processors have instructions for it: the fastest of the standard library's but CRC-32.
-    content = hashlib.sha256(value, usedforsecurity=False).digest()
-    return hashlib.sha256(name + content, usedforsecurity=False).digest()[:_NAME_BYTES]
-
-
-def _has_code(error: "Error", *codes: int) -> bool:
-    return (error.sqlite_errorcode or 0) & 0xFF in codes

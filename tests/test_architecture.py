@@ -27,7 +27,7 @@ MAY_IMPORT = {
 }
 # Inside core a room imports itself and the rooms below it. New rooms get their place here.
 FLOORS = (
-    ("document", "document_cache", "document_part", "errors", "storage"),
+    ("document", "document_cache", "document_part", "errors", "kept", "storage"),
     ("chunking",),
     ("models",),
     ("tokens",),

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from lctx.core import storage
+from lctx.core import kept as kept_file
 from lctx.core.storage import ByteCache
 
 PAGE = 8192
@@ -90,9 +90,9 @@ def test_what_is_used_stays(folder, monkeypatch):
     kept = ByteCache(folder, ceiling_bytes=2_000_000)
     now = time.time()
     for number in range(15):
-        monkeypatch.setattr(storage.time, "time", lambda number=number: now + number)
+        monkeypatch.setattr(kept_file.time, "time", lambda number=number: now + number)
         kept.put(f"a {number}", bytes(100_000))
-    monkeypatch.setattr(storage.time, "time", lambda: now + 10_000)
+    monkeypatch.setattr(kept_file.time, "time", lambda: now + 10_000)
     assert kept.get("a 0")
     for number in range(15, 25):
         kept.put(f"a {number}", bytes(100_000))
