@@ -21,7 +21,7 @@ from lctx.formats.pdf_structure import blocks_of
 from lctx.formats.pdf_wire import Entry, Page
 from lctx.formats.reader import DEFAULTS, ReadOptions
 
-READER = "pdf/1"
+READER = "pdf/2"
 
 _PDFIUM = "lctx.formats.pdf_pdfium:read_pages"
 _CUT_OFF = (

@@ -5,44 +5,52 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
-from lctx.core.errors import DamagedSourceError, EncryptedSourceError, LimitError, SourceError
-from lctx.formats.pdf_cells import cell_starts
+from lctx.core.errors import LimitError
+from lctx.formats.pdf_layout import page_text
+from lctx.formats.pdf_library import damaged, document_of, label_of, outline_of, pdfium
 
-MAX_PAGES = 20_000
+MAX_PAGES = 100_000
 """More pages than this are not read."""
 MAX_CHARS = 50_000_000
 """More text than this is not read: twelve million tokens, far above any window."""
 MAX_OUTLINE = 20_000
 """Outline entries after this one are left out."""
+SHARE_PAGES = 16
+"""Processes that read one document side by side take turns after this many pages."""
 
-_TELL_IT = "give its password with --password or in LCTX_PASSWORD, or save a copy without one"
 _SMALLER = "split the file into smaller parts and name those instead"
 _CATALOG = re.compile(rb"(\d{1,10})\s+(\d{1,5})\s+obj(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b", re.DOTALL)
 _TRAILER = b"\nendstream\nendobj\ntrailer\n<</Root %s %s R>>\nstartxref\n0\n%%%%EOF\n"
-_PASSWORD, _SECURITY = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
 
-def read_pages(content: bytes, password: str | None = None) -> Iterator[dict[str, Any]]:
-    """One record a page in order, with pdfium's own text of it; then one for each entry of the outline.
+def read_pages(
+    content: bytes, password: str | None = None, share: int = 0, num_shares: int = 1
+) -> Iterator[dict[str, Any]]:
+    """One record a page in order, with its text; then one for each entry of the outline.
 
     Args:
         content: The PDF.
         password: Opens it, where it needs one.
+        share: Which pages to read, where several processes read side by side: 0 reads the first ones, and
+            the outline.
+        num_shares: How many processes there are.
 
     Raises:
         SourceError: pdfium cannot open it (the path is empty: the parent knows it).
     """
-    pdf = opened(content, password)
-    check_ceilings(len(pdf), 0)
+    document = document_of(content, password)
+    num_pages = pdfium().FPDF_GetPageCount(document)
+    check_ceilings(num_pages, 0)
     num_chars = 0
-    for index in range(len(pdf)):
-        page = _read_page(pdf, index, MAX_CHARS - num_chars)
-        num_chars += len(page["text"])
-        yield page
-    yield from _outline(pdf)
+    for index in range(num_pages):
+        if index // SHARE_PAGES % num_shares == share:
+            page = _read_page(document, index, MAX_CHARS - num_chars)
+            num_chars += len(page["text"])
+            yield page
+    if share == 0:
+        yield from _outline(document)
 
 
 def read_cut_off(content: bytes, password: str | None = None) -> Iterator[dict[str, Any]]:
@@ -62,37 +70,24 @@ def mended(content: bytes) -> bytes:
     """
     roots = _CATALOG.findall(content)
     if not roots:
-        raise _refusal(None)
+        raise damaged()
     number, generation = roots[-1]
     return content + _TRAILER % (number, generation)
 
 
 def opened(content: bytes, password: str | None = None) -> Any:
-    """The `PdfDocument` of a file.
+    """The `PdfDocument` of a file, as the reader opens it; `content` must outlive it.
 
     Raises:
         SourceError: pdfium cannot open it (the path is empty: the parent knows it).
     """
+    import ctypes
+
     import pypdfium2
+    import pypdfium2.raw
 
-    # First without: pdfium refuses a file that needs none where one is given.
-    for given in (None,) if password is None else (None, password):
-        try:
-            return pypdfium2.PdfDocument(content, password=given)
-        except pypdfium2.PdfiumError as error:
-            code = getattr(error, "err_code", None)
-            if code != _PASSWORD:
-                raise _refusal(code) from error
-        except UnicodeEncodeError:
-            break  # bytes of a command line that are no text
-    raise locked(password)
-
-
-def locked(password: str | None) -> EncryptedSourceError:
-    """The error of a file that `password`, or none, does not open."""
-    if password is None:
-        return EncryptedSourceError("", "it is protected by a password", _TELL_IT)
-    return EncryptedSourceError("", "the password does not open it", _TELL_IT)
+    handle = document_of(content, password)
+    return pypdfium2.PdfDocument(ctypes.cast(handle, pypdfium2.raw.FPDF_DOCUMENT))
 
 
 def check_ceilings(num_pages: int, num_chars: int) -> None:
@@ -103,42 +98,27 @@ def check_ceilings(num_pages: int, num_chars: int) -> None:
         raise LimitError("", f"more than {MAX_CHARS:,} characters of text", _SMALLER)
 
 
-def _read_page(pdf: Any, index: int, room: int) -> dict[str, Any]:
-    import pypdfium2
-
-    record: dict[str, Any] = {"type": "page", "text": "", "label": "", "failed": None, "cells": []}
-    try:
-        page = pdf[index]
-        textpage = page.get_textpage()
+def _read_page(document: int, index: int, room: int) -> dict[str, Any]:
+    record: dict[str, Any] = {"type": "page", "text": "", "label": label_of(document, index), "failed": None}
+    library = pdfium()
+    page = library.FPDF_LoadPage(document, index)
+    textpage = library.FPDFText_LoadPage(page) if page else None
+    if textpage:
+        num_chars = library.FPDFText_CountChars(textpage)
         # Counted first: a page may hold more text than memory.
-        check_ceilings(0, textpage.count_chars() + MAX_CHARS - room)
-        text = textpage.get_text_range()
-        record |= {"text": text, "cells": cell_starts(textpage, text)}
-        textpage.close()
-        page.close()
-    except pypdfium2.PdfiumError as error:
-        record["failed"] = str(error).rstrip(".")
-    with suppress(pypdfium2.PdfiumError, UnicodeDecodeError):
-        record["label"] = pdf.get_page_label(index)
+        check_ceilings(0, num_chars + MAX_CHARS - room)
+        found = page_text(textpage, num_chars)
+        record |= {"text": found.text, "cells": found.cells}
+        library.FPDFText_ClosePage(textpage)
+    else:
+        record["failed"] = "its text cannot be loaded" if page else "it cannot be loaded"
+    if page:
+        library.FPDF_ClosePage(page)
     return record
 
 
-def _outline(pdf: Any) -> Iterator[dict[str, Any]]:
-    import pypdfium2
-
-    # An outline is a convenience: what is broken in it must not cost the text, nor the entries beside it.
-    for number, entry in enumerate(pdf.get_toc()):
+def _outline(document: int) -> Iterator[dict[str, Any]]:
+    for number, (level, title, page) in enumerate(outline_of(document)):
         if number >= MAX_OUTLINE:
             return
-        record = {"type": "entry", "level": entry.level, "title": "", "page": None}
-        with suppress(pypdfium2.PdfiumError, UnicodeDecodeError):
-            record["title"] = entry.get_title()
-            target = entry.get_dest()
-            record["page"] = target.get_index() if target else None
-        yield record
-
-
-def _refusal(code: int | None) -> SourceError:
-    if code == _SECURITY:
-        return EncryptedSourceError("", "its kind of encryption is not supported", "save a copy without it")
-    return DamagedSourceError("", "it is damaged, or not a PDF", "open it in a PDF viewer and save it anew")
+        yield {"type": "entry", "level": level, "title": title, "page": page}

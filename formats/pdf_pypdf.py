@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from lctx.core.errors import DamagedSourceError
-from lctx.formats.pdf_pdfium import MAX_OUTLINE, check_ceilings, locked
+from lctx.formats.pdf_library import locked
+from lctx.formats.pdf_pdfium import MAX_OUTLINE, check_ceilings
 
 _MAX_LEVEL = 15
 

@@ -188,14 +188,14 @@ def test_pypdf_reads_on_where_pdfium_breaks_down(tmp_path, monkeypatch):
 
 
 def test_more_pages_than_the_ceiling_are_refused_at_once():
-    """This test ensures that a file of 20,001 pages is an error before any page is read."""
+    """This test ensures that a file of 100,001 pages is an error before any page is read."""
     count = pdf_pdfium.MAX_PAGES + 1
     kids = b" ".join([b"4 0 R"] * count)
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Resources<</Font<</F 3 0 R>>>>/Contents 5 0 R>>"
     content = pdf_of_objects(
         [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, count), FONT, page, drawn(["x"])]
     )  # fmt: skip
-    with pytest.raises(LimitError, match="20,001 pages, more than the 20,000") as caught:
+    with pytest.raises(LimitError, match="100,001 pages, more than the 100,000") as caught:
         read_pdf("a.pdf", content)
     assert caught.value.hint
 
