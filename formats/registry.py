@@ -79,7 +79,7 @@ def _read_text(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) ->
     return read_text(path, content, options)
 
 
-PDF = Format("pdf", "pdf/1", (".pdf",), _read_pdf, runs_in="child")
+PDF = Format("pdf", "pdf/2", (".pdf",), _read_pdf, runs_in="child")
 WORD = Format("docx", "word/2", (".docx", ".docm", ".dotx", ".dotm"), _read_word, runs_in="worker")
 MARKDOWN = Format(
     "markdown",
