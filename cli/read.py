@@ -57,7 +57,7 @@ def run_read(request: Request, started: float) -> ExitCode:
         showing.warn(text)
     with interruptible():
         try:
-            showing.run(request, cache=settings.cache)
+            showing.run(request, settings)
         except LctxError as error:
             showing.error = error
         except KeyboardInterrupt:
@@ -119,19 +119,17 @@ class Showing:
             self._view.warning(text)
             self._notes.warning(text)
 
-    def run(self, request: Request, *, cache: bool) -> None:
+    def run(self, request: Request, settings: Settings) -> None:
         """Read and show all sources; what goes wrong is raised."""
-        from lctx.cli.folders import usable_directories
+        from lctx.cli.folders import content_cache, usable_directories
         from lctx.cli.passwords import Passwords
         from lctx.core.document_cache import DocumentCache
-        from lctx.core.storage import ByteCache
         from lctx.formats.sources import Found, find_sources
 
         if not request.arguments and request.files_from is None and stdin_is_terminal():
             raise UsageError("no source: nothing to read was named", "name a file, a directory or -")
         invocation = invocation_of(replace(request, question=_ALL_ARE_SOURCES), needs_question=False)
-        folder = usable_directories(self.warn).cache / "content" if cache else None
-        store = ByteCache(folder)
+        store = content_cache(usable_directories(self.warn), settings)
         passwords = Passwords(request.password, self._notes)
         self._notes.progress("looking for the sources")
         found = find_sources(
@@ -207,11 +205,11 @@ class Showing:
 
     def finish(self) -> ExitCode:
         """Show how it ended; the code is decided before, so that every format carries it."""
-        lost = [quote.text for quote in self._search.quotes if not quote.places] if self._search else []
+        lost = [quote.text for quote in self._search.quotes if not quote.is_found] if self._search else []
         if self.error is None and lost and not self._sink.is_gone:
             quoted = join_few(f'"{text[:60]}"' for text in lost)
             self.error = GateError(
-                f"--where: it stands in none of the sources: {quoted}",
+                f"--where: it stands nowhere word for word: {quoted}",
                 "check the words, or quote fewer of them",
             )
         if self._num_read:

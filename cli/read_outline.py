@@ -10,6 +10,8 @@ _LINE = re.compile(r"[^\r\n]*")
 _MARKS = re.compile(r"^[ \t]*(?:/\*\*?|\*/|///?!?|\*(?=\s|$)|#+!?|--|;+|%+)?[ \t]?|[ \t]*\*/[ \t]*$")
 _QUOTES = re.compile(r"""^[ \t]*[rRuUbB]{0,2}(?:\"{3}|'{3}|["'])|(?:\"{3}|'{3}|["'])[ \t]*$""")
 _SENTENCE = re.compile(r".+?[.!?](?=\s|$)", re.DOTALL)
+_FOLDS = re.compile(r"(?<=[(\[{])\s*\n\s*|,?\s*\n\s*(?=[)\]}])")
+"""Where a signature over several lines was broken at a bracket."""
 _MAX_DOC_CHARS = 200
 
 
@@ -64,9 +66,13 @@ def _entries(
             seen.add(names[: level + 1])
             yield OutlineEntry(kind, level, names[level], None, None, start, end)
     seen.add(names)
-    signature = " ".join(text[start:end].split()) if block.signature else None
+    signature = _in_one_line(text[start:end]) if block.signature else None
     doc = summary(text[slice(*block.doc)]) if block.doc else None
     yield OutlineEntry(kind, len(names) - 1, names[-1], signature, doc, start, end)
+
+
+def _in_one_line(signature: str) -> str:
+    return " ".join(_FOLDS.sub("", signature).split())
 
 
 def _first_line(text: str, block: Block) -> tuple[int, int]:

@@ -85,7 +85,7 @@ class PlacePart(msgspec.Struct, frozen=True):
 
 
 class QuotePart(msgspec.Struct, frozen=True):
-    """A quote of `--where` and all its places."""
+    """A quote of `--where`, whether it stands anywhere word for word, and its places, else the nearest."""
 
     quote: str
     found: bool
@@ -183,7 +183,7 @@ def quote_part(quote: Quote) -> QuotePart:
     """A quote and its places as the contract has them."""
     return QuotePart(
         quote=utf8(quote.text),
-        found=bool(quote.places),
+        found=quote.is_found,
         places=[
             PlacePart(
                 path=utf8(one.document.path),

@@ -49,6 +49,11 @@ class Quote:
     text: str
     places: list[Place] = field(default_factory=list)
 
+    @property
+    def is_found(self) -> bool:
+        """Whether it stands anywhere word for word: sixty days are like ninety days, and no proof of them."""
+        return any(place.is_verbatim for place in self.places)
+
 
 class Search:
     """Looks for quotes in one document after the other."""

@@ -235,6 +235,14 @@ def test_an_outline_has_signatures_and_first_sentences():
     )
 
 
+def test_a_signature_over_several_lines_is_one():
+    """This test ensures that an outline has a line for each definition, however it was folded."""
+    text = "def f(\n    a: int,\n    b: dict[\n        str, int\n    ],\n) -> None:\n    pass\n"
+    block = Block("code", 0, len(text), symbol=("f",), signature=(0, text.index(":\n    pass")))
+    (entry,) = outline_of(document(text, blocks=(block,)))
+    assert entry.signature == "def f(a: int, b: dict[str, int]) -> None"
+
+
 def test_an_outline_names_what_stands_around_and_repeats():
     """This test ensures that a chapter without a line of its own is there, and two of one name are two."""
     text = "One\nbody\nTwo\nbody\nTwo\nbody\n"
