@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lctx.cli.ask import read_all, require_one, told_error
+from lctx.cli.folders import content_cache
 from lctx.cli.notes import Notes
 from lctx.cli.request import Request, ask_settings, invocation_of
 from lctx.cli.settings import Settings
 from lctx.core.answering.ask import plan_question
 from lctx.core.planning.window import WINDOW_STEP
-from lctx.core.storage import ByteCache
 from lctx.core.tokens.estimate import EstimatingTokenizer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def measure_sources(
         pins=(),
         priorities=(),
     )
-    cache = ByteCache(folders.cache / "content" if settings.cache else None)
+    cache = content_cache(folders, settings)
     reading = read_all(request, invocation, cache, notes)
     for text in (*(told_error(error) for error in reading.unreadable), *reading.warnings):
         warn(text)

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lctx.core.storage import Directories, directories, ensure_directory
+from lctx.cli.settings import Settings
+from lctx.core.storage import CACHE_BYTES, ByteCache, Directories, directories, ensure_directory
+
+CONTENT = "content"
+"""The folder of the cache that holds what was read of sources."""
 
 
 def usable_directories(warn: Callable[[str], None]) -> Directories:
@@ -25,6 +29,12 @@ def usable_directories(warn: Callable[[str], None]) -> Directories:
     cache = fallback_cache()
     warn(f"{usual.cache}: {why}; {cache} is used instead")
     return replace(usual, cache=cache)
+
+
+def content_cache(folders: Directories, settings: Settings) -> ByteCache:
+    """Where what was read of sources is kept, and what was counted; nowhere with `--no-cache`."""
+    ceiling_bytes = CACHE_BYTES if settings.cache_size is None else settings.cache_size
+    return ByteCache(folders.cache / CONTENT if settings.cache else None, ceiling_bytes)
 
 
 def fallback_cache() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lctx.cli.durations import parse_duration
+from lctx.cli.sizes import parse_size
 from lctx.core.errors import ConfigError, UsageError
 
 FORMATS = ("text", "md", "json", "ndjson")
@@ -54,6 +55,7 @@ class Settings:
         quiet: Whether only warnings and errors reach standard error.
         offline: Whether every connection except to this machine is refused.
         cache: Whether anything of the sources may be kept.
+        cache_size: Bytes that what is kept of sources may grow to; None for lctx's own ceiling.
     """
 
     model: str | None = None
@@ -78,6 +80,7 @@ class Settings:
     quiet: bool = False
     offline: bool = False
     cache: bool = True
+    cache_size: int | None = None
 
     @property
     def wait_s(self) -> float:
@@ -179,6 +182,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "quiet": _flag,
     "offline": _flag,
     "no_cache": _flag,
+    "cache_size": lambda value: parse_size("" if isinstance(value, bool) else str(value)),
 }
 KEYS = tuple(_PARSERS)
 
@@ -322,11 +326,12 @@ def _refuse_in_project(file: Path, values: Mapping[str, Any]) -> None:
         "vllm_python": "vllm_python" in values,
         "offline": values.get("offline", True) is False,
         "no_cache": values.get("no_cache", True) is False,
+        "cache_size": "cache_size" in values,
         "model": _is_path(values.get("model", "")),
     }
     for key, holds in refused.items():
         if holds:
-            option = "" if key == "endpoints" else f"--{key.replace('_', '-')}, "
+            option = "" if key in {"endpoints", "cache_size"} else f"--{key.replace('_', '-')}, "
             raise ConfigError(
                 f"{file}: {key} = {str(values[key])!r} cannot be set by a project",
                 f"set it yourself: {option}{PREFIX}{key.upper()} or your own config.toml",

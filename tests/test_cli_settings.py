@@ -55,14 +55,14 @@ def test_every_key_can_be_set_everywhere(tmp_path):
         "model": "m", "engine": "vllm", "endpoint": "http://127.0.0.1:1", "endpoints": "http://a:1,http://b:2", "format": "md", "max_tokens": "5",
         "budget": "6", "strategy": "full", "keep_alive": "-1", "wait": "1h30m", "seed": "0", "no_cite": "yes",
         "require_citations": "1", "quiet": "on", "show_reasoning": "on", "offline": "true", "no_cache": "TRUE", "window": "7",
-        "gpu": "2xh200", "kv_dtype": "fp8", "price_per_hour": "2.50", "vllm_python": "/opt/vllm/bin/python",
+        "gpu": "2xh200", "kv_dtype": "fp8", "price_per_hour": "2.50", "vllm_python": "/opt/vllm/bin/python", "cache_size": "1.5gb",
     }  # fmt: skip
     assert set(values) == set(KEYS)
     expected = Settings(
         model="m", engine="vllm", endpoint="http://127.0.0.1:1", endpoints=("http://a:1", "http://b:2"), format="md", max_tokens=5, budget=6,
         strategy="full", keep_alive=None, wait=5400.0, seed=0, cite=False, require_citations=True, quiet=True, show_reasoning=True,
         offline=True, cache=False, window=7, gpu="2xh200", kv_dtype="fp8", price_per_hour=2.5,
-        vllm_python=Path("/opt/vllm/bin/python"),
+        vllm_python=Path("/opt/vllm/bin/python"), cache_size=3 << 29,
     )  # fmt: skip
     toml = "".join(f'{key} = "{value}"\n' for key, value in values.items() if not value.isdigit())
     toml += "max_tokens = 5\nbudget = 6\nseed = 0\nwindow = 7\nrequire_citations = true\n"
