@@ -200,7 +200,7 @@ class Document:
         span = touched[0]
         if span.first_line is None:
             return None
-        first = span.first_line + count_newlines(self.text, span.start, start)
+        first = self._line_at(span, start)
         last_span = touched[-1]
         begins_anew = last_span is not span and (last_span.first_line or 0) <= span.first_line
         if last_span.first_line is None or begins_anew:
@@ -210,10 +210,12 @@ class Document:
         # A range that takes in its closing newline still ends on that newline's line.
         if stop > start and self.text[stop - 1] in "\r\n":
             stop -= 2 if self.text.endswith("\r\n", start, stop) else 1
-        last = (last_span.first_line or 0) + count_newlines(
-            self.text, last_span.start, max(stop, last_span.start)
-        )
-        return first, max(first, last)
+        return first, max(first, self._line_at(last_span, max(stop, last_span.start)))
+
+    def _line_at(self, span: Span, offset: int) -> int:
+        r"""The line that `offset` stands in: between \r and \n it is still the one that they end."""
+        halves = offset > span.start and self.text.startswith("\r\n", offset - 1)
+        return (span.first_line or 0) + count_newlines(self.text, span.start, offset) - halves
 
 
 def count_newlines(text: str, start: int, end: int) -> int:

@@ -53,7 +53,7 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1a\x1b") + b"\x7f"
 _MAX_CONTROL_SHARE = 0.05
-_BLANKS = frozenset("\t\n\v\f\r\u3000\u00a0")
+_BLANKS = frozenset("\t\n\v\f\r\u3000\u00a0\x85\u2028\u2029")
 _TEXT_SIGNATURES = frozenset({b"ID3", b"BZh", b"PAR1", b"GGUF", b"OggS", b"fLaC"})
 """Signatures that are plain letters: text may begin with them, so they need something binary behind them."""
 
@@ -134,7 +134,8 @@ def has_binary_bytes(content: bytes) -> bool:
 def wide_encoding(head: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, told by where its NULs stand and by what it decodes to; or None.
 
-    White space has a NUL in every script: in UTF-16 always on the side of the high byte.
+    White space has a NUL in every script: in UTF-16 on the side of the high byte. Few letters have one on the
+    other side.
     """
     if b"\x00" not in head:
         return None
@@ -144,11 +145,9 @@ def wide_encoding(head: bytes) -> str | None:
         return "utf-32-le"
     if quarter and min(nuls[:2]) >= quarter and _reads_as(head, "utf-32-be", 4):
         return "utf-32-be"
-    if nuls[0] == nuls[2] == 0 and _reads_as(head, "utf-16-le", 2):
-        return "utf-16-le"
-    if nuls[1] == nuls[3] == 0 and _reads_as(head, "utf-16-be", 2):
-        return "utf-16-be"
-    return None
+    if nuls[0] + nuls[2] < nuls[1] + nuls[3]:
+        return "utf-16-le" if _reads_as(head, "utf-16-le", 2) else None
+    return "utf-16-be" if _reads_as(head, "utf-16-be", 2) else None
 
 
 def _reads_as(head: bytes, encoding: str, width: int) -> bool:
