@@ -81,7 +81,7 @@ def test_words_change_no_id(gemma, text):
     """This test ensures that cutting a text into words gives the ids of merging all of it at once."""
     plain = gemma._vocabulary
     text = text.replace("\n", " ").replace("\t", " ").replace(" ", "▁")
-    pieces = [plain._plain_ids[word] for word in re.findall(plain._table.rules["plain_word"], text)]
+    pieces = [plain._plain_ids[word] for word in re.findall(plain.table.rules["plain_word"], text)]
     assert [one for piece in pieces for one in piece] == plain._merged(text)
 
 

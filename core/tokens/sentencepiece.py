@@ -13,17 +13,23 @@ from functools import cached_property
 from itertools import chain
 
 from lctx.core.models.gguf import GgufHeader
+from lctx.core.tokens.ascii_merging import ascii_merger
 from lctx.core.tokens.control import CONTROL_LOOKING
+from lctx.core.tokens.line_counts import LineCounter, most_newlines
 from lctx.core.tokens.merging import NEVER, Rank, merge
 from lctx.core.tokens.opened import TableTokenizer
+from lctx.core.tokens.shares import count_in_shares
 from lctx.core.tokens.table import VocabularyTable, build_table
 from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
 
 _NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
 _LONG_TEXT = 30_000  # characters from which a dict of the vocabulary (80 ms) is faster than its table
+_VERY_LONG_TEXT = 2_000_000  # characters from which loading tiktoken (150 ms) is made up for
 _REMEMBERED = 24  # characters up to which the ids of a word are remembered
+_ASCII = 400  # characters up to which a word goes to tiktoken
 _WHOLE = 8  # characters up to which a word is not looked at pair by pair
 _MAX_WORDS = 400_000  # remembered: about 100 MB
+_NOTHING = r"(?!)"
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -45,10 +51,14 @@ class SentencePieceTokenizer(TableTokenizer["_Vocabulary"]):
         return [self.encode(text) for text in texts]
 
     def count_batch(self, texts: Sequence[str]) -> list[int]:
-        """How many ids each text has."""
+        """How many ids each text has, on several cores where that is worth it."""
         vocabulary = self._vocabulary
-        vocabulary.expect(sum(map(len, texts)))
-        return [sum(map(len, vocabulary.ids(text))) for text in texts]
+        return count_in_shares(vocabulary.table.content, texts, vocabulary.count_batch)
+
+
+def count_alone(table: VocabularyTable, texts: Sequence[str]) -> list[int]:
+    """How many ids each text has, counted in this process."""
+    return _Vocabulary(table).count_batch(texts)
 
 
 def build_sentencepiece(header: GgufHeader) -> bytes:
@@ -115,25 +125,45 @@ class _WordIds(dict[str, Sequence[int]]):
         return ids
 
 
+class _WordCounts(dict[str, int]):
+    """How many ids every word seen so far has: smaller than the ids, and all that counting needs."""
+
+    def __init__(self, count: Callable[[str], int]) -> None:
+        super().__init__()
+        self._count = count
+
+    def __missing__(self, word: str) -> int:
+        number = self._count(word)
+        if len(word) <= _REMEMBERED:
+            self[word] = number
+        return number
+
+
 class _Vocabulary:
     """An opened table and the words whose ids are known."""
 
     def __init__(self, table: VocabularyTable) -> None:
-        self._table = table
+        self.table = table
         self._rank: Rank = table.rank
         rules = table.rules
         self._byte_ids: Sequence[int] = rules["bytes"]
         self._space_prefix: bool = rules["space_prefix"]
         self._user_defined: Mapping[str, int] = rules["user_defined"]
-        self._tag: str = rules["tag"]
+        # Looked up a million times: even `re`'s own cache of patterns would take a while.
+        self._tag = re.compile(rules["tag"] or _NOTHING)
+        self._word = re.compile(rules["word"])
         self._parts: dict[str, Sequence[int]] = {}
         self._plain_ids = _WordIds(self._work_out)
         self._ids = _WordIds(self._work_out)
+        self._counts = _WordCounts(lambda word: len(self._ranks(word) or self._work_out(word)))
+        self._merge_ascii: Callable[[str], Sequence[int]] | None = None
+        newlines = 0 if self._space_prefix else most_newlines(self._user_defined)
+        self._lines = LineCounter(self._count, newlines) if newlines else None
         self._forget()
 
     @cached_property
     def _pairs(self) -> frozenset[str]:
-        pairs: str = self._table.rules["pairs"]
+        pairs: str = self.table.rules["pairs"]
         return frozenset(map("".join, zip(pairs[::2], pairs[1::2], strict=True)))
 
     def _forget(self) -> None:
@@ -141,33 +171,59 @@ class _Vocabulary:
         self._plain_ids.clear()
         self._ids.clear()
         self._ids.update((text.replace(" ", SPACE), (one,)) for text, one in self._user_defined.items())
+        self._counts.clear()
+        self._counts.update((text.replace(" ", SPACE), 1) for text in self._user_defined)
 
     def expect(self, num_characters: int) -> None:
         """Prepare for that much text."""
-        if num_characters > _LONG_TEXT and self._rank == self._table.rank:
-            self._rank = self._table.ranks().get
+        if num_characters > _LONG_TEXT and self._rank == self.table.rank:
+            ranks = self.table.ranks()
+            self._rank = ranks.get
+            if num_characters > _VERY_LONG_TEXT:
+                self._merge_ascii = ascii_merger(ranks)
+
+    def count_batch(self, texts: Sequence[str]) -> list[int]:
+        """How many ids each text has."""
+        self.expect(sum(map(len, texts)))
+        return self._lines.count_batch(texts) if self._lines else list(map(self._count, texts))
+
+    def _count(self, text: str) -> int:
+        """How many ids `text` has, looked up word by word."""
+        if self._is_piecewise(text):
+            return sum(map(len, self.ids(text)))
+        if len(self._counts) + len(self._parts) > _MAX_WORDS:
+            self._forget()
+        return sum(
+            map(self._counts.__getitem__, re.findall(self.table.rules["word"], text.replace(" ", SPACE)))
+        )
+
+    def _is_piecewise(self, text: str) -> bool:
+        """Whether only what llama.cpp does, step by step, arrives at the ids of `text`."""
+        return self._space_prefix or SPACE in text or self._tag.search(text) is not None
 
     def ids(self, text: str) -> Iterable[Sequence[int]]:
         """The ids of each word of `text`, in order."""
         if len(self._ids) + len(self._plain_ids) + len(self._parts) > _MAX_WORDS:
             self._forget()
-        if self._space_prefix or SPACE in text or (self._tag and re.search(self._tag, text)):
+        if self._is_piecewise(text):
             return self._piecewise(text)
-        words = re.findall(self._table.rules["word"], text.replace(" ", SPACE))
+        words = self._word.findall(text.replace(" ", SPACE))
         return map(self._ids.__getitem__, words)
 
     def _piecewise(self, text: str) -> Iterator[Sequence[int]]:
         """As llama.cpp goes about it: user-defined tokens first, what lies between them afterwards."""
         prefix = SPACE if self._space_prefix else ""
-        user: str = self._table.rules["user"]
+        user: str = self.table.rules["user"]
         for index, piece in enumerate(re.split(user, text) if user else [text]):
             if index % 2:
                 yield (self._user_defined[piece],)
             elif piece:
-                words = re.findall(self._table.rules["plain_word"], prefix + piece.replace(" ", SPACE))
+                words = re.findall(self.table.rules["plain_word"], prefix + piece.replace(" ", SPACE))
                 yield from map(self._plain_ids.__getitem__, words)
 
     def _work_out(self, word: str) -> list[int]:
+        if ranks := self._ranks(word):
+            return list(map(self._id_of, ranks))
         if len(word) <= _WHOLE:
             return self._merged(word)
         ids: list[int] = []
@@ -178,6 +234,19 @@ class _Vocabulary:
                 start = at
         ids.extend(self._part(word[start:]) if start else self._merged(word))
         return ids
+
+    def _ranks(self, word: str) -> Sequence[int]:
+        """The ranks of a word's parts from tiktoken; nothing where it is not for tiktoken to say."""
+        if self._merge_ascii and len(word) < _ASCII:
+            spaced = word.replace(SPACE, " ")
+            if spaced.isascii():
+                return self._merge_ascii(spaced)
+        return ()
+
+    def _id_of(self, rank: int) -> int:
+        """The id of a rank, or of a byte that has none."""
+        num_ranks = len(self.table)
+        return self.table.ids[rank] if rank < num_ranks else self._byte_ids[rank - num_ranks]
 
     def _part(self, word: str) -> Sequence[int]:
         """The ids of a word in which all pairs can be joined."""
@@ -196,5 +265,5 @@ class _Vocabulary:
             if rank == NEVER:
                 ids.extend(self._byte_ids[byte] for byte in part.encode("utf-8", "replace"))
             else:
-                ids.append(self._table.ids[rank])
+                ids.append(self.table.ids[rank])
         return ids

@@ -20,6 +20,11 @@ class VocabularyTable:
     """Texts in the order of their rank, each with its token id, and the rules that go with them.
 
     Rank 0 is merged first.
+
+    Attributes:
+        content: What `build_table` made.
+        ids: The token id of each text.
+        rules: What was given with them.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -43,6 +48,7 @@ class VocabularyTable:
         self._starts = parts[1].cast("I")
         self.ids: Sequence[int] = parts[2].cast("I")
         self._texts = parts[3]
+        self.content = content
         self.rules: Mapping[str, Any] = json.loads(bytes(parts[4]))
 
     def __len__(self) -> int:
