@@ -53,6 +53,7 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1a\x1b") + b"\x7f"
 _MAX_CONTROL_SHARE = 0.05
+_FEW = 8  # NULs between words of ASCII stand on both sides alike
 _BLANKS = frozenset("\t\n\v\f\r\u3000\u00a0\x85\u2028\u2029")
 _TEXT_SIGNATURES = frozenset({b"ID3", b"BZh", b"PAR1", b"GGUF", b"OggS", b"fLaC"})
 """Signatures that are plain letters: text may begin with them, so they need something binary behind them."""
@@ -145,9 +146,12 @@ def wide_encoding(head: bytes) -> str | None:
         return "utf-32-le"
     if quarter and min(nuls[:2]) >= quarter and _reads_as(head, "utf-32-be", 4):
         return "utf-32-be"
-    if nuls[0] + nuls[2] < nuls[1] + nuls[3]:
-        return "utf-16-le" if _reads_as(head, "utf-16-le", 2) else None
-    return "utf-16-be" if _reads_as(head, "utf-16-be", 2) else None
+    low, high = nuls[0] + nuls[2], nuls[1] + nuls[3]
+    if low * _FEW <= high and _reads_as(head, "utf-16-le", 2):
+        return "utf-16-le"
+    if high * _FEW <= low and _reads_as(head, "utf-16-be", 2):
+        return "utf-16-be"
+    return None
 
 
 def _reads_as(head: bytes, encoding: str, width: int) -> bool:

@@ -84,7 +84,12 @@ def test_text_equals_what_python_reads():
 
 def test_what_is_no_text_is_refused():
     """This test ensures that binary content, white space and oversize have their own errors."""
-    for content in (b"\x00\x01\x02" * 50, os.urandom(5000), b"\x7fELF\x02\x01\x01\x00" + b"\x00" * 100):
+    for content in (
+        b"\x00\x01\x02" * 50,
+        b"a/one.txt\x00b/three.txt\x00" * 50,
+        os.urandom(5000),
+        b"\x7fELF\x02\x01\x01\x00" + b"\x00" * 100,
+    ):
         with pytest.raises(UnsupportedSourceError):
             decode("x", content)
     for content in (b"", b" \n\t\r\n", b"\xef\xbb\xbf \n", " \n".encode("utf-16")):
