@@ -17,8 +17,10 @@ from lctx.core.errors import (
     SourceError,
 )
 from lctx.formats.child import Ceilings, run_in_child
+from lctx.formats.pdf_attachments import ReadAttachment, attached_files, with_attachments
+from lctx.formats.pdf_extras import with_extras
 from lctx.formats.pdf_structure import blocks_of
-from lctx.formats.pdf_wire import Entry, Page
+from lctx.formats.pdf_wire import Attachment, Entry, Extras, Page, XfaForm
 from lctx.formats.reader import DEFAULTS, ReadOptions
 
 READER = "pdf/2"
@@ -37,7 +39,8 @@ _FALLBACK_CEILINGS = Ceilings(seconds=120, step_s=20)
 _SCAN_CEILINGS = Ceilings(seconds=20, step_s=10)
 """Where pdfium opened the file and saw no text, there is little hope: a long scan must not wait for it."""
 
-_RECORDS: msgspec.json.Decoder[Page | Entry] = msgspec.json.Decoder(Page | Entry)
+_Beside = Extras | Attachment | XfaForm
+_RECORDS: msgspec.json.Decoder[Page | Entry | _Beside] = msgspec.json.Decoder(Page | Entry | _Beside)
 _HEADER = b"%PDF-"
 _PDFIUM_JUNK = 1024
 """Bytes before the header that pdfium skips by itself."""
@@ -58,13 +61,16 @@ _SIGNATURES = {
 }
 
 
-def read_pdf(path: str, content: bytes, options: ReadOptions = DEFAULTS) -> Document:
+def read_pdf(
+    path: str, content: bytes, options: ReadOptions = DEFAULTS, read_attachment: ReadAttachment | None = None
+) -> Document:
     """The document of a PDF: one span a page, blocks from its outline and its lines.
 
     Args:
         path: The name to show.
         content: The file's bytes.
         options: The password is used where one is needed.
+        read_attachment: Reads what is attached to it; without, that is named in a warning only.
 
     Raises:
         EmptySourceError: No bytes.
@@ -82,12 +88,15 @@ def read_pdf(path: str, content: bytes, options: ReadOptions = DEFAULTS) -> Docu
         raise DamagedSourceError(path, f"it is {other or 'something else'}, not a PDF", _NOT_PDF)
     # Offsets inside a PDF count from its header, wherever a mail gateway or a printer has put that.
     body = content[header:] if header > _PDFIUM_JUNK else content
-    pages, outline, warnings = _read(path, body, options)
-    return _document(path, content, pages, outline, warnings)
+    pages, outline, beside, warnings = _read(path, body, options)
+    document = with_extras(_document(path, content, pages, outline, warnings), beside)
+    return with_attachments(document, content, attached_files(beside), read_attachment, options)
 
 
-def _read(path: str, body: bytes, options: ReadOptions) -> tuple[list[Page], list[Entry], list[str]]:
-    """Pages, at least one with text, the outline and warnings: from the first reader that sees text."""
+def _read(
+    path: str, body: bytes, options: ReadOptions
+) -> tuple[list[Page], list[Entry], list[_Beside], list[str]]:
+    """Pages, the outline, what is beside the text, and warnings: from the first reader that sees text."""
     try:
         return *_read_with(_PDFIUM, path, body, _CEILINGS, options), []
     except (DamagedSourceError, ScannedSourceError) as error:
@@ -105,11 +114,14 @@ def _read(path: str, body: bytes, options: ReadOptions) -> tuple[list[Page], lis
 
 def _read_with(
     reader: str, path: str, body: bytes, ceilings: Ceilings, options: ReadOptions
-) -> tuple[list[Page], list[Entry]]:
+) -> tuple[list[Page], list[Entry], list[_Beside]]:
     records = run_in_child(reader, path, body, _RECORDS, ceilings, {"password": options.password})
     pages = [record for record in records if isinstance(record, Page)]
-    if any(page.text.strip() for page in pages):
-        return pages, [record for record in records if isinstance(record, Entry)]
+    beside = [record for record in records if isinstance(record, Extras | Attachment | XfaForm)]
+    # A form may be a picture that was filled in: what stands in its fields is text.
+    is_filled_in = any(isinstance(record, Extras) and (record.fields or record.notes) for record in beside)
+    if is_filled_in or any(page.text.strip() for page in pages):
+        return pages, [record for record in records if isinstance(record, Entry)], beside
     if not pages:
         raise DamagedSourceError(path, "it holds no pages", "open it in a PDF viewer and save it anew")
     failed = [page.failed for page in pages if page.failed]

@@ -12,7 +12,7 @@ import msgspec
 from lctx.core.document import Document
 from lctx.core.errors import SourceError
 from lctx.formats.child import Ceilings, run_in_child
-from lctx.formats.pdf_chars import digest_of
+from lctx.formats.pdf_digest import digest_of
 from lctx.formats.pdf_wire import Boxes
 from lctx.formats.reader import DEFAULTS, ReadOptions
 

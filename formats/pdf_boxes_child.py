@@ -1,11 +1,14 @@
 """Where on a page stretches of its text are printed. Runs in the child process, beside pdfium."""
 
+import ctypes
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
-from lctx.formats.pdf_chars import digest_of, page_of, reopened, text_and_chars, textpage_of
+from lctx.formats.pdf_chars import text_and_chars
+from lctx.formats.pdf_digest import digest_of
+from lctx.formats.pdf_functions import functions
+from lctx.formats.pdf_reopened import reopened, textpage_at
 
 _PARTS = 100
 """Boxes are told to this part of a point."""
@@ -24,17 +27,11 @@ def boxes(
     Raises:
         SourceError: pdfium cannot open it.
     """
-    import pypdfium2
-
-    pdf = reopened(content, password)
+    document = reopened(content, password)
     for index, ranges in wanted:
         record = {"type": "boxes", "page": index, "digest": "", "boxes": [None] * len(ranges)}
-        with (
-            suppress(pypdfium2.PdfiumError, IndexError),
-            page_of(pdf, index) as page,
-            textpage_of(page) as textpage,
-        ):
-            text, chars = text_and_chars(textpage)
+        with textpage_at(document, index) as textpage:
+            text, chars = text_and_chars(textpage) if textpage else ("", None)
             record["digest"] = digest_of(text)
             if chars is not None:
                 record["boxes"] = [_box(textpage, text[start:end], chars[start:end]) for start, end in ranges]
@@ -43,14 +40,11 @@ def boxes(
 
 def _box(textpage: Any, text: str, chars: Sequence[int]) -> tuple[float, float, float, float] | None:
     """What holds the boxes of all that is printed of `text`, rounded away from it; None where nothing is."""
-    import ctypes
-
-    import pypdfium2.raw as pdfium
-
+    pdfium = functions()
     x0, y0, x1, y1 = math.inf, math.inf, -math.inf, -math.inf
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     for char, index in zip(text, chars, strict=True):
-        if char.isspace() or pdfium.FPDFText_IsGenerated(textpage, index) == 1:
+        if char.isspace() or index < 0 or pdfium.FPDFText_IsGenerated(textpage, index) == 1:
             continue
         if pdfium.FPDFText_GetCharBox(textpage, index, left, right, bottom, top):
             x0, x1 = min(x0, left.value, right.value), max(x1, left.value, right.value)

@@ -1,71 +1,38 @@
-"""A PDF opened anew at some of its pages, and which of pdfium's characters stand behind a page's text.
+"""Which of pdfium's characters stand behind a page's text. Runs in the child process."""
 
-Runs in the child process. What is asked for later (a box, what is hidden) must count as the reader counted.
-"""
+from collections.abc import Sequence
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-from lctx.core.errors import DamagedSourceError
-from lctx.formats.pdf_pdfium import mended, opened
+from lctx.formats.pdf_functions import functions
+from lctx.formats.pdf_layout import page_text
+from lctx.formats.pdf_library import text_of
 
 _WIDE = "\uffff"
 """A character above this one is two in pdfium's list."""
 
 
-@contextmanager
-def page_of(pdf: Any, index: int) -> Iterator[Any]:
-    """A page, closed afterwards: those of a long document must not fill the memory."""
-    page = pdf[index]
-    try:
-        yield page
-    finally:
-        page.close()
-
-
-@contextmanager
-def textpage_of(page: Any) -> Iterator[Any]:
-    """A page's text as pdfium finds it, closed afterwards."""
-    textpage = page.get_textpage()
-    try:
-        yield textpage
-    finally:
-        textpage.close()
-
-
-def reopened(content: bytes, password: str | None) -> Any:
-    """The document that the reader read: with an end where that is missing, from its header on.
-
-    Raises:
-        SourceError: pdfium cannot open it.
-    """
-    body = content[max(content.find(b"%PDF-"), 0) :]
-    try:
-        return opened(body, password)
-    except DamagedSourceError:
-        return opened(mended(body), password)
-
-
-def text_and_chars(textpage: Any) -> tuple[str, Sequence[int] | None]:
+def text_and_chars(textpage: int) -> tuple[str, Sequence[int] | None]:
     """A page's text as the reader gives it, and the index of pdfium's character behind each of its own.
 
-    The indices are None where nobody can tell, since something was lost on the way from one to the other.
+    The index is -1 behind a character that the reader added. All are None where nobody can tell, since
+    something was lost on the way from one to the other.
     """
-    text = textpage.get_text_range()
-    return text, char_indices(textpage, text)
+    page = page_text(textpage)
+    if page.origins is None:
+        return page.text, char_indices(textpage, page.text)
+    chars = char_indices(textpage, text_of(textpage, functions().FPDFText_CountChars(textpage)))
+    if chars is None:
+        return page.text, None
+    return page.text, [chars[origin] if origin >= 0 else -1 for origin in page.origins]
 
 
-def char_indices(textpage: Any, text: str) -> Sequence[int] | None:
+def char_indices(textpage: int, text: str) -> Sequence[int] | None:
     """The index in pdfium's list of characters of each character of `text`; None where nobody can tell.
 
     Args:
         textpage: pdfium's.
         text: All of the page's text in pdfium's own order.
     """
-    import pypdfium2.raw as pdfium
-
+    pdfium = functions()
     num_chars = pdfium.FPDFText_CountChars(textpage)
     is_wide = max(text, default="") > _WIDE
     last = pdfium.FPDFText_GetTextIndexFromCharIndex(textpage, num_chars - 1) if num_chars > 0 else -1
@@ -86,12 +53,6 @@ def text_offsets(text: str) -> Sequence[int]:
     if max(text, default="") <= _WIDE:
         return range(len(text))
     return [offset for offset, char in enumerate(text) for _ in range(2 if char > _WIDE else 1)]
-
-
-def digest_of(text: str) -> str:
-    """A name for a page's text: what was found in one text says nothing of another."""
-    # The document ends a page with a newline that the page does not have.
-    return hashlib.sha256(text.removesuffix("\n").encode("utf-8", "replace")).hexdigest()
 
 
 def _units(text: str) -> list[int]:

@@ -8,7 +8,6 @@ from lctx.formats.pdf_drawn import (
     IMAGE,
     PATH,
     TEXT,
-    Box,
     Drawn,
     area_of,
     clip_of,
@@ -16,6 +15,7 @@ from lctx.formats.pdf_drawn import (
     shared,
     type_size,
 )
+from lctx.formats.pdf_functions import Box
 
 _TINY = 1.0
 """Points: nobody reads type that is smaller."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in points, in the coordinates of the page."""
+from lctx.formats.pdf_functions import Box
+
 Matrix = tuple[float, float, float, float, float, float]
 
 TEXT, PATH, IMAGE, SHADING, FORM = 1, 2, 3, 4, 5  # FPDF_PAGEOBJ_…

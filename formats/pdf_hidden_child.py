@@ -6,13 +6,16 @@ and without it: what makes no difference to the picture cannot be seen, whatever
 
 import ctypes
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
-from lctx.formats.pdf_chars import digest_of, page_of, reopened, text_and_chars, textpage_of
+from lctx.formats.pdf_chars import text_and_chars
+from lctx.formats.pdf_digest import digest_of
 from lctx.formats.pdf_doubt import Doubt, Layers, doubts_about
-from lctx.formats.pdf_drawn import TEXT, Box, Drawn, area_of, drawn_on, shared
+from lctx.formats.pdf_drawn import TEXT, Drawn, address_of, area_of, drawn_on, shared
+from lctx.formats.pdf_functions import Box, functions
 from lctx.formats.pdf_picture import Picture
+from lctx.formats.pdf_reopened import reopened
 
 _SEEN = 12
 """A difference of one colour channel, of 255, from which an eye sees it."""
@@ -41,16 +44,18 @@ def hidden(content: bytes, pages: Sequence[int], password: str | None = None) ->
         SourceError: pdfium cannot open it.
     """
     import pypdfium2
+    import pypdfium2.raw
 
-    pdf = reopened(content, password)
+    pdf = pypdfium2.PdfDocument(ctypes.cast(reopened(content, password), pypdfium2.raw.FPDF_DOCUMENT))
     for index in pages:
         record: dict[str, Any] = {"type": "hidden", "page": index, "digest": "", "ranges": []}
-        with suppress(pypdfium2.PdfiumError, IndexError), page_of(pdf, index) as page:
+        with suppress(pypdfium2.PdfiumError, IndexError), closing(pdf[index]) as page:
             if unseen := {one.address for one in unseen_on(page)}:
-                with textpage_of(page) as textpage:
-                    text, chars = text_and_chars(textpage)
+                with closing(page.get_textpage()) as textpage:
+                    handle = address_of(textpage.raw)
+                    text, chars = text_and_chars(handle)
                     record["digest"] = digest_of(text)
-                    record["ranges"] = [] if chars is None else _ranges(textpage, text, chars, unseen)
+                    record["ranges"] = [] if chars is None else _ranges(handle, text, chars, unseen)
         yield record
 
 
@@ -131,16 +136,15 @@ def _without_shadows(unseen: list[Drawn], texts: Sequence[Drawn]) -> list[Drawn]
     ]
 
 
-def _ranges(textpage: Any, text: str, chars: Sequence[int], unseen: Collection[int]) -> list[tuple[int, int]]:
+def _ranges(textpage: int, text: str, chars: Sequence[int], unseen: Collection[int]) -> list[tuple[int, int]]:
     """The ranges of `text` that come of the objects at the addresses in `unseen`."""
-    import pypdfium2.raw as pdfium
-
+    pdfium = functions()
     found: list[tuple[int, int]] = []
     is_open = False  # white space between two stretches belongs to them
     for offset, (char, index) in enumerate(zip(text, chars, strict=True)):
-        if char.isspace() or pdfium.FPDFText_IsGenerated(textpage, index) == 1:
+        if char.isspace() or index < 0 or pdfium.FPDFText_IsGenerated(textpage, index) == 1:
             continue
-        address = ctypes.cast(pdfium.FPDFText_GetTextObject(textpage, index), ctypes.c_void_p).value
+        address = pdfium.FPDFText_GetTextObject(textpage, index)
         if address in unseen and is_open:
             found[-1] = (found[-1][0], offset + 1)
         elif address in unseen:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lctx.core.errors import LimitError
+from lctx.formats.pdf_annotations import Annotations, extras_of
 from lctx.formats.pdf_layout import page_text
 from lctx.formats.pdf_library import damaged, document_of, label_of, outline_of, pdfium
 
@@ -43,14 +44,18 @@ def read_pages(
     document = document_of(content, password)
     num_pages = pdfium().FPDF_GetPageCount(document)
     check_ceilings(num_pages, 0)
+    annotations = Annotations(document)
     num_chars = 0
     for index in range(num_pages):
         if index // SHARE_PAGES % num_shares == share:
-            page = _read_page(document, index, MAX_CHARS - num_chars)
+            page, extras = _read_page(document, index, MAX_CHARS - num_chars, annotations)
             num_chars += len(page["text"])
             yield page
+            if extras:
+                yield extras
     if share == 0:
         yield from _outline(document)
+        yield from extras_of(document)
 
 
 def read_cut_off(content: bytes, password: str | None = None) -> Iterator[dict[str, Any]]:
@@ -98,7 +103,11 @@ def check_ceilings(num_pages: int, num_chars: int) -> None:
         raise LimitError("", f"more than {MAX_CHARS:,} characters of text", _SMALLER)
 
 
-def _read_page(document: int, index: int, room: int) -> dict[str, Any]:
+def _read_page(
+    document: int, index: int, room: int, annotations: Annotations
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The record of a page, and that of what lies on it beside its text."""
+    extras = None
     record: dict[str, Any] = {"type": "page", "text": "", "label": label_of(document, index), "failed": None}
     library = pdfium()
     page = library.FPDF_LoadPage(document, index)
@@ -109,12 +118,13 @@ def _read_page(document: int, index: int, room: int) -> dict[str, Any]:
         check_ceilings(0, num_chars + MAX_CHARS - room)
         found = page_text(textpage, num_chars)
         record |= {"text": found.text, "cells": found.cells}
+        extras = annotations.of_page(index, page, textpage, found.text, found.origins)
         library.FPDFText_ClosePage(textpage)
     else:
         record["failed"] = "its text cannot be loaded" if page else "it cannot be loaded"
     if page:
         library.FPDF_ClosePage(page)
-    return record
+    return record, extras
 
 
 def _outline(document: int) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ import ctypes
 import math
 from typing import Any
 
-from lctx.formats.pdf_drawn import Box
+from lctx.formats.pdf_functions import Box
 
 _SCALE = 1.5
 """Pixels a point."""

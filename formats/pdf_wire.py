@@ -63,3 +63,81 @@ class Hidden(msgspec.Struct, tag="hidden"):
     page: int
     digest: str
     ranges: list[tuple[_NotNegative, _NotNegative]]
+
+
+class Field(msgspec.Struct):
+    """One form field that holds something.
+
+    Attributes:
+        name: What a person is shown, or the field's own name.
+        value: As text.
+        is_hidden: Whether a viewer shows it nowhere.
+    """
+
+    name: str
+    value: str
+    is_hidden: bool
+
+
+class Note(msgspec.Struct):
+    """What a person wrote beside a page's text.
+
+    Attributes:
+        kind: "Note", "Highlight" and the like.
+        author: "" where it does not say.
+        text: All of it.
+        is_hidden: Whether a viewer shows it nowhere.
+    """
+
+    kind: str
+    author: str
+    text: str
+    is_hidden: bool
+
+
+class PageFile(msgspec.Struct):
+    """A file that hangs on a page, by the number of its annotation there."""
+
+    number: _NotNegative
+    name: str
+
+
+class Extras(msgspec.Struct, tag="extras"):
+    """What lies on one page beside its text.
+
+    Attributes:
+        page: Its index.
+        links: Half-open ranges of the page's text, sorted, and where they lead.
+        fields: In the order of the page's annotations.
+        notes: The same.
+        files: The same.
+    """
+
+    page: _NotNegative
+    links: list[tuple[_NotNegative, _NotNegative, str]]
+    fields: list[Field]
+    notes: list[Note]
+    files: list[PageFile]
+
+
+class Attachment(msgspec.Struct, tag="attachment"):
+    """A file that is attached to the document."""
+
+    number: _NotNegative
+    name: str
+
+
+class XfaForm(msgspec.Struct, tag="xfa"):
+    """The document is a form of a kind that only few programs show."""
+
+
+class File(msgspec.Struct, tag="file"):
+    """The bytes of one attached file.
+
+    Attributes:
+        size: In bytes.
+        content: All of them, or nothing where there are more than may be read.
+    """
+
+    size: _NotNegative
+    content: bytes

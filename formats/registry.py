@@ -34,7 +34,17 @@ _TEMPLATE_BYTES = 1024 * 1024
 def _read_pdf(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
     from lctx.formats.pdf import read_pdf
 
-    return read_pdf(path, content, options)
+    return read_pdf(path, content, options, _read_attached)
+
+
+def _read_attached(name: str, content: bytes) -> Document:
+    """A file that is attached to a PDF; what is attached to it in its turn is not read."""
+    found = format_of(name, content)
+    if found is PDF:
+        from lctx.formats.pdf import read_pdf
+
+        return read_pdf(name, content)
+    return found.read(name, content, DEFAULTS)
 
 
 def _read_word(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) -> Document:
