@@ -46,13 +46,13 @@ def noise_of_name(path: str) -> str | None:
     if name.startswith("._"):
         return "metadata of macOS"
     if suffix in _BINARY_SUFFIXES:
-        return f"binary ({suffix})"
+        return None if _is_claimed(suffix) else f"binary ({suffix})"
     if _MINIFIED_NAME.search(name):
         return "minified"
     if _GENERATED_NAME.search(name):
         return "generated"
     if suffix == ".svg":
-        return "a picture"
+        return None if _is_claimed(suffix) else "a picture"
     return None
 
 
@@ -67,19 +67,32 @@ def noise_of_content(path: str, head: bytes) -> str | None:
         return "empty" if len(head) < sniffing.HEAD_BYTES else None
     if sniffing.is_pdf(path, head) or sniffing.suffix_of(path) in {".docx", ".docm", ".dotx", ".dotm"}:
         return None
+    if kind := _binary_kind(head):
+        return None if _is_claimed(sniffing.suffix_of(path)) else kind
+    if b"generated" in head[:_MARK_BYTES].lower() and is_code(path, head) and _says_generated(head):
+        return "generated"
+    if sniffing.suffix_of(path) in _MAY_BE_MINIFIED and _is_minified(head):
+        return "minified"
+    return None
+
+
+def _binary_kind(head: bytes) -> str | None:
+    """What a file is that is no text, in the words of a reason."""
     if sniffing.is_ole(head):
         return "binary (an Office file from before 2007)"
     if sniffing.is_zip(head):
         return f"binary ({sniffing.zip_kind(head)})"
     if kind := sniffing.other_kind(head):
         return f"binary ({kind})"
-    if sniffing.has_binary_bytes(head):
-        return "binary"
-    if b"generated" in head[:_MARK_BYTES].lower() and is_code(path, head) and _says_generated(head):
-        return "generated"
-    if sniffing.suffix_of(path) in _MAY_BE_MINIFIED and _is_minified(head):
-        return "minified"
-    return None
+    return "binary" if sniffing.has_binary_bytes(head) else None
+
+
+def _is_claimed(suffix: str) -> bool:
+    """Whether an installed distribution reads files that end so."""
+    # Looking through what is installed takes a while: only for what would be passed over without it.
+    from lctx.formats.registry import claimed_suffixes
+
+    return bool(suffix) and suffix in claimed_suffixes()
 
 
 def _says_generated(head: bytes) -> bool:

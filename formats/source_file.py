@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from lctx.core.errors import LimitError, MissingSourceError, SourceError, UnsupportedSourceError
+from lctx.formats import sniffing
+from lctx.formats.decoding import MAX_TEXT_BYTES
 from lctx.formats.noise import noise_of_content
 from lctx.formats.pages import Pages, pages_in_words
 from lctx.formats.sniffing import HEAD_BYTES
@@ -110,9 +112,8 @@ def read_stdin(stream: BinaryIO) -> bytes:
     try:
         while piece := stream.read(_READ_BYTES):
             total += len(piece)
-            if total > MAX_SOURCE_BYTES:
-                raise _too_large(STDIN)
             pieces.append(piece)
+            _hold_to_ceiling(STDIN, pieces[0][:HEAD_BYTES], total)
     except (OSError, ValueError) as error:
         why = told(error) if isinstance(error, OSError) else "it is closed"
         raise SourceError(STDIN, f"standard input cannot be read: {why}") from error
@@ -159,21 +160,18 @@ def _opened(source: SourceFile) -> int:
 
 def _read_open(source: SourceFile, handle: int, *, judged: bool) -> bytes | Skipped:
     before = os.fstat(handle)
-    pieces = []
-    if not judged:
-        pieces.append(os.read(handle, HEAD_BYTES))
-        if reason := noise_of_content(source.path, pieces[0]):
-            return Skipped(source.path, reason)
-    if before.st_size > MAX_SOURCE_BYTES:
-        raise _too_large(source.path)
-    total = sum(map(len, pieces))
+    pieces = [os.read(handle, HEAD_BYTES)]
+    reason = None if judged else noise_of_content(source.path, pieces[0])
+    if reason:
+        return Skipped(source.path, reason)
+    _hold_to_ceiling(source.path, pieces[0], before.st_size)
+    total = len(pieces[0])
     while piece := os.read(handle, _wanted(before.st_size, total)):
         total += len(piece)
-        if total > MAX_SOURCE_BYTES:
-            raise _too_large(source.path)
         pieces.append(piece)
         if before.st_size and total > before.st_size:
             break  # somebody writes to it
+        _hold_to_ceiling(source.path, pieces[0], total)
     after = os.fstat(handle)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
         before.st_size and total != before.st_size
@@ -189,7 +187,23 @@ def _wanted(size: int, total: int) -> int:
     return size - total + 1 if size else _READ_BYTES  # files of /proc say 0 bytes whatever they hold
 
 
-def _too_large(shown: str) -> LimitError:
-    return LimitError(
-        shown, f"more than {MAX_SOURCE_BYTES // 1024**3} GiB", "split it, or name the part that matters"
-    )
+def _hold_to_ceiling(shown: str, head: bytes, num_bytes: int) -> None:
+    """Refuse a giant before it is taken into memory, as its reader would.
+
+    Raises:
+        LimitError: It is larger than its kind may be.
+        UnsupportedSourceError: It is of no kind that lctx reads.
+    """
+    if num_bytes <= MAX_TEXT_BYTES:
+        return
+    hint = "split it, or name the part that matters"
+    if num_bytes > MAX_SOURCE_BYTES:
+        raise LimitError(shown, f"more than {MAX_SOURCE_BYTES // 1024**3} GiB", hint)
+    if sniffing.is_pdf(shown, head) or sniffing.is_zip(head) or sniffing.is_ole(head) or head.isspace():
+        return
+    from lctx.formats.registry import format_of
+
+    if format_of(shown, head).origin == "lctx":
+        raise LimitError(
+            shown, f"more than the {MAX_TEXT_BYTES // 1024**2} MiB of text that lctx reads", hint
+        )

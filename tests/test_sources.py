@@ -3,7 +3,10 @@
 import io
 import os
 import socket
+import subprocess
+import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -356,7 +359,7 @@ def test_what_may_not_be_read_is_an_error_of_its_own(tmp_path):
 def test_ceilings_are_named(tmp_path, monkeypatch):
     """This test ensures that a huge file, an endless stream and a folder without end are LimitErrors."""
     write(tmp_path, {"a.txt": "a" * 2000, "b.txt": "b"})
-    monkeypatch.setattr(source_file, "MAX_SOURCE_BYTES", 1000)
+    monkeypatch.setattr(source_file, "MAX_TEXT_BYTES", 1000)
     with pytest.raises(LimitError):
         read_bytes(SourceFile("a.txt", str(tmp_path / "a.txt")))
     with pytest.raises(LimitError):
@@ -366,12 +369,46 @@ def test_ceilings_are_named(tmp_path, monkeypatch):
     assert isinstance(find_sources([str(tmp_path)]).errors[0], LimitError)
 
 
-def test_a_sparse_giant_is_refused_before_it_is_read(tmp_path):
-    """This test ensures that a file of a terabyte costs neither time nor memory."""
-    with (tmp_path / "giant.txt").open("wb") as file:
-        file.truncate(2**40)
-    with pytest.raises(LimitError, match="GiB"):
-        read_bytes(SourceFile("giant.txt", str(tmp_path / "giant.txt")))
+@pytest.mark.parametrize(
+    ("head", "size", "error"),
+    [
+        (b"", 2**40, LimitError), (b"%PDF-1.4\n", 2**40, LimitError), (b"words\n" * 2000, 2**30, LimitError),
+        (b"", 2**30, UnsupportedSourceError), (b"\x7fELF\x02\x01\x01\x00", 2**30, UnsupportedSourceError),
+    ],
+)  # fmt: skip
+def test_a_sparse_giant_is_refused_before_it_is_read(tmp_path, head, size, error):
+    """This test ensures that a gigabyte that no reader takes, or a terabyte of anything, costs no memory."""
+    giant = tmp_path / "giant.txt"
+    giant.write_bytes(head)
+    os.truncate(giant, size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(error):
+            read_bytes(SourceFile("giant.txt", str(giant)))
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_stream_that_is_too_much_text_is_refused_on_the_way(monkeypatch):
+    """This test ensures that endless text is given up at the ceiling for text, and a container may be larger."""
+    monkeypatch.setattr(source_file, "MAX_TEXT_BYTES", 3 * 2**20)
+
+    class Endless(io.RawIOBase):
+        def __init__(self, opening):
+            self.opening, self.num_read = opening, 0
+
+        def read(self, size=-1):
+            self.num_read += size
+            return self.opening.ljust(size, b"x")
+
+    text = Endless(b"words ")
+    with pytest.raises(LimitError, match="of text"):
+        read_stdin(text)
+    assert text.num_read <= 4 * 2**20
+    monkeypatch.setattr(source_file, "MAX_SOURCE_BYTES", 6 * 2**20)
+    with pytest.raises(LimitError, match="more than 0 GiB"):
+        read_stdin(Endless(b"%PDF-1.4\n"))
 
 
 def test_standard_input_that_is_closed_is_an_error():
@@ -480,3 +517,24 @@ def test_what_is_named_is_read_whatever_it_holds(tmp_path, look_inside):
         assert {Path(one.file).name for one in found.files if one.is_judged} >= {"pic", "yarn.lock"}
         assert (len(found.files), found.skipped, found.errors) == (3, (), ())
         assert all(isinstance(read_source(one), bytes) for one in found.files)
+
+
+def test_what_an_installed_reader_claims_is_no_noise(tmp_path):
+    """This test ensures that a folder's .epub is a source where a distribution reads it, and binary elsewhere."""
+    write(
+        tmp_path,
+        {
+            "d/book.epub": b"PK\x03\x04" + bytes(60), "d/pic.svg": "<svg/>", "d/other.zip": b"PK\x03\x04",
+            "site/epubs-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: epubs\nVersion: 1.0\n",
+            "site/epubs-1.0.dist-info/entry_points.txt": "[lctx.formats]\nepub = epubs:EPUB\n",
+            "site/epubs.py": "from lctx.formats.format import Format\n"
+            "EPUB = Format('epub', 'epub/1', ('.epub',), lambda path, content, options=None, /: None)\n",
+        },
+    )  # fmt: skip
+    code = "import sys; from lctx.formats.sources import find_sources; print(*[f.path for f in find_sources(['d']).files])"
+    for site, expected in ((tmp_path / "site", "d/book.epub"), (tmp_path / "nowhere", "")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.stdout.strip(), done.stderr) == (expected, "")
