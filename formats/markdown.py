@@ -34,6 +34,7 @@ _HTML_SPANS = (
     (re.compile(r" {0,3}<!\[CDATA\["), re.compile(r"\]\]>")),
 )
 _HTML_TAG = re.compile(r" {0,3}</?([A-Za-z][A-Za-z0-9]*)(?:[ \t>]|/>|$)")
+_BLANK = re.compile(r"\s*$")
 _HTML_ROLES = frozenset({"block", "heading", "list", "item", "table", "row", "cell"})
 
 
@@ -79,7 +80,6 @@ class _Outline:
         self._start = 0
         self._fence = ""
         self._html_end: re.Pattern[str] | None = None
-        self._is_html = False
         self._after_list = False
         self._lines: list[str] = []
         self._last_line = 0
@@ -94,14 +94,14 @@ class _Outline:
         stripped = line.strip()
         if self._fence:
             self._take_code(line, stripped, end)
-        elif self._is_html and (stripped or self._html_end):
+        elif self._html_end and (stripped or self._html_end is not _BLANK):
             self._take_html(line, end)
         elif not stripped:
             self._after_list |= self._kind == "list"
             self._close(start)
-        elif stripped[0] == "<" and self._opens_html(line):
+        elif stripped[0] == "<" and (html_end := _html_end(line)):
             self._open("paragraph", start)
-            self._is_html = True
+            self._html_end = html_end
             self._take_html(line, end)
         elif (fence := _FENCE.match(line)) and not (fence[1][0] == "`" and "`" in fence[2]):
             self._open("code", start)
@@ -123,16 +123,9 @@ class _Outline:
             self._fence = ""
             self._close(end)
 
-    def _opens_html(self, line: str) -> bool:
-        self._html_end = next((end for start, end in _HTML_SPANS if start.match(line)), None)
-        tag = _HTML_TAG.match(line)
-        return self._html_end is not None or (
-            tag is not None and ROLES.get(tag[1].lower(), "") in _HTML_ROLES
-        )
-
     def _take_html(self, line: str, end: int) -> None:
         """Nothing in it is a heading: a comment that hides a section hides its headings too."""
-        if self._html_end and self._html_end.search(line):
+        if self._html_end and self._html_end is not _BLANK and self._html_end.search(line):
             self._close(end)
 
     def _take_text(self, line: str, stripped: str, start: int) -> None:
@@ -173,7 +166,7 @@ class _Outline:
     def _close(self, end: int) -> None:
         if self._kind is not None:
             self.blocks.append(Block(self._kind, self._start, end, heading=self._path))
-        self._kind, self._lines, self._is_html, self._html_end = None, [], False, None
+        self._kind, self._lines, self._html_end = None, [], None
 
     def _head(self, level: int, title: str, start: int, end: int) -> None:
         self._lines = []
@@ -188,16 +181,24 @@ class _Outline:
         self.blocks.append(Block("heading", start, end, heading=self._path))
 
 
+def _html_end(line: str) -> re.Pattern[str] | None:
+    """What ends the HTML that begins with `line`; None where it is text."""
+    if end := next((end for start, end in _HTML_SPANS if start.match(line)), None):
+        return end
+    tag = _HTML_TAG.match(line)
+    return _BLANK if tag and ROLES.get(tag[1].lower()) in _HTML_ROLES else None
+
+
 def front_matter_end(text: str) -> int:
     """Where the YAML or TOML between two lines of --- or +++ at the very beginning ends; 0 without any."""
     opening = re.match(r"(---|\+\+\+)[ \t]*(?:\r\n|\r|\n)", text)
     if not opening:
         return 0
     sign = re.escape(opening[1])
-    closing = re.compile(rf"^(?:{sign}|\.\.\.)[ \t]*\r?$\n?", re.MULTILINE).search(text, opening.end())
+    closing = re.compile(rf"[\r\n](?:{sign}|\.\.\.)[ \t]*(?:\r\n|\r|\n|\Z)").search(text, opening.end() - 1)
     # A thematic break at the top is not front matter: that holds a key in its first lines.
     if not closing or not re.match(
-        r"(?:#[^\n]*\n|\s)*[\w\"'-]+[ \t]*[:=]", text[opening.end() : closing.start()]
+        r"(?:#[^\r\n]*[\r\n]|\s)*[\w\"'-]+[ \t]*[:=]", text[opening.end() : closing.start()]
     ):
         return 0
     return closing.end()

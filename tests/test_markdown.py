@@ -1,11 +1,14 @@
 """Markdown: the heading path above every block, as CommonMark sees it."""
 
+import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lctx.core.document import Document
-from lctx.formats.markdown import read_markdown
+from lctx.formats.markdown import front_matter_end, read_markdown
 
 
 def read(text: str) -> Document:
@@ -86,3 +89,78 @@ def test_hostile_lines_cost_no_time(line):
     started = time.process_time()
     read("x\n\n" + line)
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- a\n# no\n\n# no\n-->\nx\n", "<!-- # no -->\nx\n", "<!--\n\n# no\n", "<script>\n# no\n\n# no\n</script>\nx\n", "<div>\n# no\n</div>\n\nx\n",
+        "<table>\n<tr>\n# no\n\nx\n", "<?php\n# no\n?>\nx\n", "<pre>\n# no\n\n===\n</pre>\nx\n", "text\n<!--\n# no\n-->\nx\n",
+    ],
+)  # fmt: skip
+def test_html_holds_no_heading(text):
+    """This test ensures that what a comment or an element of HTML hides or holds is no heading of the text."""
+    assert "heading" not in [block.kind for block in read(text).blocks]
+    assert heading_of(text + "\n-->\n\n# yes\n\nz\n", "z") == ("yes",)
+
+
+def test_headings_after_html_count():
+    """This test ensures that an element ends at a blank line, and a comment at its end."""
+    assert heading_of("<div>\n\n# In\n\nx\n\n</div>\n", "x") == ("In",)
+    assert heading_of("<!-- a --> # no\n# Yes\nx\n", "x") == ("Yes",)
+    assert heading_of("Title <b>x</b>\n===\n<b>y</b>\n", "y") == ("Title <b>x</b>",)
+
+
+def test_setext_headings_may_take_several_lines():
+    """This test ensures that the whole paragraph above the line is the heading, and a table's head is none."""
+    assert heading_of("A long\ntitle\n---\nx\n", "x") == ("A long title",)
+    assert heading_of("\n===\nx\n", "x") is None
+    assert heading_of("> quote\n\nB\n===   \nx\n", "x") == ("B",)
+
+
+def test_tables_without_bars_at_their_edges_are_tables():
+    """This test ensures that a table is one block whether or not its rows begin with a bar, and ends where it does."""
+    assert blocks("intro\na | b\n--- | :-:\n1 | 2\n3 | 4\nend\n\n:-- | --:\nno table\n\na - b\n---\n") == [
+        ("paragraph", "intro\n", ()),
+        ("table", "a | b\n--- | :-:\n1 | 2\n3 | 4\n", ()),
+        ("paragraph", "end\n", ()),
+        ("paragraph", ":-- | --:\nno table\n", ()),
+        ("heading", "a - b\n---\n", ("a - b",)),
+    ]
+
+
+def test_the_items_of_a_list_go_on_after_a_blank_line():
+    """This test ensures that indented paragraphs and code of an item are its list's, and what stands out ends it."""
+    assert [kind for kind, _, _ in blocks("- a\n\n  more of a\n\n      code of a\n\n- b\n\nafter\n\n    code\n")] == [
+        "list", "list", "list", "list", "paragraph", "code",
+    ]  # fmt: skip
+    assert [kind for kind, _, _ in blocks("1. a\n   ```\n   # no\n   ```\n2. b\n")] == [
+        "list",
+        "code",
+        "list",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("---\ntitle: x\n---\n# H\n", 17), ("---\r\ntitle: x\r\n---\r\nx\r\n", 20), ("+++\ntitle = 'x'\n+++\nx\n", 20), ("---\n# a comment\nt: x\n...\nx\n", 25),
+        ("---\nJust a rule\n---\nx\n", 0), ("---\n\n---\n", 0), ("---\ntitle: x\n", 0), ("\n---\ntitle: x\n---\n", 0), ("----\na: b\n----\n", 0),
+        ("---\rtitle: x\r---\rx", 17),
+    ],
+)  # fmt: skip
+def test_front_matter_is_told_from_a_rule(text, end):
+    """This test ensures that YAML and TOML at the very top are one block, in every line end, and a rule is none."""
+    assert front_matter_end(text) == end
+
+
+@given(st.lists(st.sampled_from(["# h\n", "===\n", "---\n", "- x\n", "    y\n", "| a |\n", "a | b\n", "```\n", "<!--\n", "-->\n", "<div>\n", "z\n", "\n"]), max_size=25))  # fmt: skip
+def test_blocks_hold_every_line_that_is_not_blank_or_a_rule(pieces):
+    """This test ensures that whatever follows what, blocks are in order, apart, and leave nothing out but rules."""
+    document = read("x\n" + "".join(pieces))
+    position = 0
+    for block in document.blocks:
+        assert not re.sub(r"---|===", "", document.text[position : block.start]).strip()
+        assert position <= block.start < block.end
+        position = block.end
+    assert not re.sub(r"---|===", "", document.text[position:]).strip()
