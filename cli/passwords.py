@@ -51,10 +51,13 @@ class Passwords:
         if not locked or not _somebody_is_there():
             return reading
         self._notes.clear()
+        left = list(found.files)  # of a file that was named in parts, each is read
         for error in locked:
-            files = [file for file in found.files if file.path == error.path]
-            opened = self._open(files[0], cache) if files else None
-            if opened is not None:
+            file = next((one for one in left if error.path in {one.path, one.name}), None)
+            if file is None:
+                continue
+            left.remove(file)
+            if opened := self._open(file, cache):
                 reading = _with(reading, error, opened)
         return _in_order(reading, found, stdin=stdin)
 

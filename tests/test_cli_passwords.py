@@ -1,5 +1,6 @@
 """Passwords of protected sources: given, from the environment, typed at the terminal; never shown, never kept."""
 
+import io
 import json
 import os
 import pty
@@ -9,9 +10,10 @@ import subprocess
 import sys
 import time
 
+import pypdf
 import pytest
 from cli_answers import LCTX, environment, run_lctx
-from pdf_files import encrypted
+from pdf_files import encrypted, pdf_of
 
 from lctx.cli import passwords
 from lctx.cli.notes import Notes
@@ -175,3 +177,19 @@ def test_the_right_password_is_known_afterwards(folder, monkeypatch):
     assert not reading.unreadable
     assert opener.options_for("a.pdf").password == SECRET
     assert opener.options_for("notes.txt").password is None
+
+
+def test_each_part_of_a_protected_file_is_read(folder, monkeypatch):
+    """This test ensures that two ranges of pages of one protected file are both opened, in their order."""
+    monkeypatch.setattr(passwords, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr(passwords, "_typed_password", lambda _: "secret")
+    monkeypatch.chdir(folder)
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf_of([["One"], ["Two"], ["Three"]])))
+    writer.encrypt("secret", algorithm="AES-256")
+    writer.write("parts.pdf")
+    reading = Passwords(None, Notes(quiet=True)).read(
+        find_sources(["parts.pdf#3", "notes.txt", "parts.pdf#1"]),
+        stdin=False,
+        cache=DocumentCache(ByteCache(None)),
+    )
+    assert sorted(one.text.strip() for one in reading.documents) == ["One", "Three", "a note"]
