@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lctx.cli import commands_engines, commands_sources, options
+from lctx.cli.commands_cache import cache
 from lctx.cli.commands_models import models
 from lctx.cli.light import LightCommand, LightGroup
 from lctx.core.errors import ExitCode, LctxError, UsageError
@@ -100,7 +101,8 @@ def _usage_error(error: typer.TyperException, argv: Sequence[str]) -> UsageError
     help_hint = f"{command} --help shows what there is"
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
-        example = 'lctx ask report.pdf "When does it end?"' if command == "lctx" else f"{command} ls"
+        below = {"lctx": 'ask report.pdf "When does it end?"', "lctx models": "ls", "lctx cache": "info"}
+        example = f"{command} {below.get(command, '--help')}"
         return UsageError("no command was given", f"try: {example}")
     if type(error).__name__ == "NoSuchOption":
         near = ", ".join(sorted(getattr(error, "possibilities", None) or ()))
@@ -147,6 +149,7 @@ def root(
 
 commands_sources.register(app)
 app.add_typer(models, name="models")
+app.add_typer(cache, name="cache")
 commands_engines.register(app)
 
 

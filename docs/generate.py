@@ -16,8 +16,8 @@ from pathlib import Path
 from lctx.core.errors import ExitCode, LctxError
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
-COMMANDS = ("ask", "plan", "read", "models", "warm", "serve", "ps", "logs", "stop", "doctor")
-BELOW = {"models": ("ls", "show", "fit")}
+COMMANDS = ("ask", "plan", "read", "models", "cache", "warm", "serve", "ps", "logs", "stop", "doctor")
+BELOW = {"models": ("ls", "show", "fit"), "cache": ("info", "clear", "path")}
 """The commands that stand below another."""
 
 _ERRORS = """# Errors
