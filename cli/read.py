@@ -15,6 +15,7 @@ from lctx.cli.options import READ_FORMATS
 from lctx.cli.output import Sink, open_sink
 from lctx.cli.read_view import ReadView, open_read_view
 from lctx.cli.request import Request, invocation_of, settings_of, stdin_is_terminal
+from lctx.cli.settings import Settings
 from lctx.cli.signals import interruptible
 from lctx.cli.sources import nothing_read
 from lctx.core.document import Document
