@@ -20,7 +20,9 @@ SNIFFED_BYTES = 4 * 1024 * 1024
 
 _OPENING = re.compile(
     rb"\s*(?:diff --git |diff -|--- |commit [0-9a-f]{7,64}\b|From [0-9a-f]{40,64} |Index: "
-    rb"|[0-9a-f]{7,64} |@@ -\d)"
+    rb"|[0-9a-f]{7,64} |@@ -\d"
+    rb"| ?[^\r\n|]{1,300} \| +(?:\d|Bin)"  # git diff --stat -p
+    rb"|(?:From|Return-Path|Received|Delivered-To|Date|Subject|Message-I[dD]|MIME-Version|X-[\w-]+): )"
 )
 _HUNK_BYTES = re.compile(
     rb"^--- [^\r\n]+\r?\n\+\+\+ [^\r\n]+\r?\n@@ -\d|^@@@"
@@ -39,8 +41,13 @@ _COMMIT_CHARS = 12
 
 
 def looks_like_diff(content: bytes) -> bool:
-    """Whether `content` begins as a diff or a log does and holds a change in unified form."""
-    return bool(_OPENING.match(content[:4096]) and _HUNK_BYTES.search(content[:SNIFFED_BYTES]))
+    """Whether `content` begins as a diff, a log or a mail does and holds a change in unified form."""
+    return bool(_OPENING.match(content[:4096])) and holds_change(content)
+
+
+def holds_change(content: bytes) -> bool:
+    """Whether a change in unified form begins somewhere in `content`; prose may stand before it."""
+    return _HUNK_BYTES.search(content[:SNIFFED_BYTES]) is not None
 
 
 def read_diff(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
@@ -87,8 +94,12 @@ class _Reading:
 
     def __post_init__(self) -> None:
         position = 0
+        is_rest = False  # of a line of the changed file that holds a \r: git does not end its lines there
+        has_newlines = "\n" in self.text
         for number, end in enumerate(line_ends(self.text), start=1):
-            self._take(self.text[position:end].rstrip("\r\n"), position, number)
+            if not (is_rest and self._is_hunk):
+                self._take(self.text[position:end].rstrip("\r\n"), position, number)
+            is_rest = has_newlines and self.text[end - 1 : end] == "\r"
             position = end
         self._close(len(self.text), number + 1)
 

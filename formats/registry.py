@@ -101,7 +101,7 @@ MARKDOWN = Format(
 HTML = Format("html", "html/1", (".html", ".htm", ".xhtml", ".xht"), _read_html, runs_in="worker")
 NOTEBOOK = Format("notebook", "notebook/1", (".ipynb",), _read_notebook, runs_in="worker")
 DIFF = Format("diff", "diff/1", (".diff", ".patch"), _read_diff, runs_in="worker")
-CODE = Format("code", "code/1", (), _read_code, runs_in="worker")
+CODE = Format("code", "code/2", (), _read_code, runs_in="worker")
 TEXT = Format(
     "text",
     "text/1",
@@ -209,9 +209,9 @@ def _plugin_of(path: str, suffix: str, content: bytes) -> Format | None:
 def _text_format(path: str, suffix: str, content: bytes) -> Format:
     is_unnamed = path == "-" or not suffix
     if path == "-" or suffix in DIFF.suffixes:
-        from lctx.formats.diff import looks_like_diff
+        from lctx.formats.diff import holds_change, looks_like_diff
 
-        if looks_like_diff(content):
+        if holds_change(content) if suffix in DIFF.suffixes else looks_like_diff(content):
             return DIFF
     if suffix in MARKDOWN.suffixes:
         return MARKDOWN

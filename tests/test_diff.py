@@ -95,6 +95,54 @@ def test_merges_are_read():
     assert hunks(read_diff("-", content.encode())) == ["a.py:1-3", "b.py:1-1"]
 
 
+def test_a_line_that_holds_a_carriage_return_stays_in_its_hunk():
+    """This test ensures that progress bars and old Mac lines in a changed file do not end the hunk they stand in."""
+    plain = "--- a/x\n+++ b/x\n@@ -1,3 +1,3 @@\n same\r\n-10%\r20%\rdone\n+1\r\r2\n end\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n"
+    combined = "diff --cc x\n--- a/x\n+++ b/x\n@@@ -1,2 -1,2 +1,2 @@@\n  a\r\x1b[m\n++b\r\x1b[m\n +c\n"
+    document = read_diff("-", plain.encode())
+    assert hunks(document) == ["x:1-3", "y:1-1"]
+    start = document.text.index("end")
+    assert (document.locate(start, start + 3).part, document.locate(start, start + 3).lines) == (
+        "x:1-3",
+        (10, 10),
+    )
+    assert hunks(read_diff("-", combined.encode())) == ["x:1-2"]
+    assert read_diff("-", combined.encode()).blocks[-1].kind == "hunk"
+
+
+def test_what_stands_before_a_change_is_read_with_it(repository):
+    """This test ensures that statistics, mails and a patch's description do not keep the change from being read as one."""
+    change = run(repository, "diff", "HEAD~1")
+    stat = run(repository, "diff", "--stat", "-p", "HEAD~1")
+    mail = b"From: A <a@example.org>\nDate: Mon, 2 Nov 2026\nSubject: [PATCH] x\n\nWhy.\n---\n" + change
+    for path, content in (("-", stat), ("-", mail), ("x.patch", b"Fixes the bug.\nIt was old.\n\n" + change)):
+        assert format_of(path, content).name == "diff"
+        assert hunks(read_diff(path, content)) == ["a b.py:1-4", "gone.txt (deleted)", "é.txt:1-1"]
+    assert format_of("-", b"Fixes the bug.\n\n" + change).name == "text"
+    assert format_of("-", b"From: A <a@example.org>\nSubject: lunch\n\n--- \nA\n").name == "text"
+
+
+def test_quoted_names_renames_and_modes_are_told(tmp_path):
+    """This test ensures that tabs, quotes and backslashes in names, pure renames and changed modes name their file."""
+    run(tmp_path, "init", "-q", "-b", "main")
+    odd = 'a "b"\\\t.txt'
+    (tmp_path / odd).write_text("x\n")
+    (tmp_path / "old name.txt").write_text("same\n" * 9)
+    (tmp_path / "run.sh").write_text("x\n")
+    run(tmp_path, "add", "-A")
+    run(tmp_path, "commit", "-q", "-m", "one")
+    (tmp_path / odd).write_text("y")
+    (tmp_path / "old name.txt").rename(tmp_path / "new name.txt")
+    (tmp_path / "run.sh").chmod(0o755)
+    (tmp_path / "empty").touch()
+    run(tmp_path, "add", "-A")
+    document = read_diff("-", run(tmp_path, "diff", "-M", "--cached"))
+    assert hunks(document) == [odd.replace("\t", "\\t") + ":1-1"]
+    assert [block.heading for block in document.blocks if block.kind == "paragraph"] == [
+        (odd.replace("\t", "\\t"),), ("empty",), ("new name.txt",), ("run.sh",),
+    ]  # fmt: skip
+
+
 def test_names_cannot_steer_a_terminal():
     """This test ensures that a quoted name with control characters is shown escaped."""
     content = '--- "a/x\\033[31m.py"\n+++ "b/x\\033[31m\\n.py"\n@@ -1 +1 @@\n-x\n+y\n'
