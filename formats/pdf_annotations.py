@@ -7,17 +7,23 @@ import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from lctx.core.errors import LimitError
 from lctx.formats.pdf_functions import Box, FormFillInfo, floats, functions
 from lctx.formats.pdf_link_places import text_under
 
 MAX_ANNOTATIONS = 20_000
 """Annotations of one page after this one are left out."""
-MAX_EXTRAS = 20_000
-"""Fields and notes of a document after this one are left out."""
 MAX_VALUE_CHARS = 100_000
 """No more is read of one value or note than this."""
+MAX_CHARS = 20_000_000
+"""More than this in the fields and notes of a document is not read."""
+MAX_ATTACHMENTS = 10_000
+"""Attached files after this one are not even named."""
 _MAX_BYTES = 4_000_000
 _MAX_TARGET_CHARS = 2_000
+_MAX_LOOKS = 200_000_000
+"""pdfium looks through all characters of a page for each end of a link: more would take seconds."""
+_HELD = ("links", "fields", "notes", "files", "is_cut")
 
 # FPDF_ANNOT_…
 _LINK, _POPUP, _FILE, _WIDGET = 2, 16, 17, 20
@@ -42,13 +48,14 @@ class Annotations:
         self._document = document
         self._form: tuple[int, FormFillInfo] | None = None
         self._page = 0  # the one whose buttons the form knows
-        self._fields: set[tuple[str, str]] = set()
-        self._room = MAX_EXTRAS
+        self._num_chars = 0
 
     def of_page(
         self, index: int, page: int, textpage: int, text: str, origins: Sequence[int] | None = None
     ) -> dict[str, Any] | None:
         """A record of the links, fields, notes and attached files of a page; None where it has none.
+
+        It depends on nothing but the page: other pages may be read by other processes.
 
         Args:
             index: The page's.
@@ -57,6 +64,9 @@ class Annotations:
             text: The page's text as it is read.
             origins: Where each character of `text` stands in pdfium's own text, -1 for nowhere; None where
                 `text` is that text.
+
+        Raises:
+            LimitError: The fields and notes of all pages so far hold more text than is read.
         """
         pdfium = functions()
         count = pdfium.FPDFPage_GetAnnotCount(page)
@@ -64,6 +74,7 @@ class Annotations:
             return None
         record: dict[str, Any] = {
             "type": "extras", "page": index, "links": [], "fields": [], "notes": [], "files": [],
+            "is_cut": count > MAX_ANNOTATIONS,
         }  # fmt: skip
         links: list[tuple[Box, str]] = []
         for number in range(min(count, MAX_ANNOTATIONS)):
@@ -79,11 +90,18 @@ class Annotations:
                 if kind == _FILE:
                     record["files"] += _attached(annotation, number)
                 if kind not in _WITHOUT_WORDS:
-                    record["notes"] += self._note(annotation, kind)
+                    record["notes"] += _note(annotation, kind)
             pdfium.FPDFPage_CloseAnnot(annotation)
         self._leave_page()
-        record["links"] = text_under(links, textpage, text, origins) if links else []
-        return record if any(record[name] for name in ("links", "fields", "notes", "files")) else None
+        if links and len(links) * len(text) <= _MAX_LOOKS:
+            record["links"] = text_under(links, textpage, text, origins)
+        elif links:
+            record["is_cut"] = True
+        self._num_chars += sum(len(one["value"]) for one in record["fields"])
+        self._num_chars += sum(len(one["text"]) for one in record["notes"])
+        if self._num_chars > MAX_CHARS:
+            raise LimitError("", f"more than {MAX_CHARS:,} characters in its fields and notes")
+        return record if any(record[name] for name in _HELD) else None
 
     def _link(self, annotation: Any) -> Iterator[tuple[Box, str]]:
         """The areas of a link, with its target."""
@@ -119,10 +137,8 @@ class Annotations:
         return f"#page={page + 1}" if page >= 0 else ""
 
     def _field(self, annotation: int, page: int) -> list[dict[str, Any]]:
-        """A form field with its value, once; nothing where it is empty, a button or a signature."""
+        """A form field with its value; nothing where it is empty, a button or a signature."""
         pdfium = functions()
-        if self._room <= 0:
-            return []
         form = self._form_on(page)
         if not form or pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD_FIELD:
             return []
@@ -130,12 +146,7 @@ class Annotations:
         name = _text_of(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, annotation) or _text_of(
             pdfium.FPDFAnnot_GetFormFieldName, form, annotation
         )
-        key = (name, value)
-        if not value or key in self._fields:
-            return []
-        self._fields.add(key)
-        self._room -= 1
-        return [{"name": name, "value": value, "is_hidden": _is_hidden(annotation)}]
+        return [{"name": name, "value": value, "is_hidden": _is_hidden(annotation)}] if value else []
 
     def _form_on(self, page: int) -> int:
         """The handle of the document's form, ready for the buttons of a page; 0 where pdfium sees none."""
@@ -153,16 +164,16 @@ class Annotations:
             functions().FORM_OnBeforeClosePage(self._page, self._form[0])
             self._page = 0
 
-    def _note(self, annotation: Any, kind: int) -> list[dict[str, Any]]:
-        """What a person wrote beside the text; nothing where that is nothing."""
-        pdfium = functions()
-        words = _text_of(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
-        if not words.strip() or self._room <= 0:
-            return []
-        self._room -= 1
-        author = _text_of(pdfium.FPDFAnnot_GetStringValue, annotation, b"T")
-        named = _KINDS.get(kind, "Note")
-        return [{"kind": named, "author": author, "text": words, "is_hidden": _is_hidden(annotation)}]
+
+def _note(annotation: int, kind: int) -> list[dict[str, Any]]:
+    """What a person wrote beside the text; nothing where that is nothing."""
+    pdfium = functions()
+    words = _text_of(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
+    if not words.strip():
+        return []
+    author = _text_of(pdfium.FPDFAnnot_GetStringValue, annotation, b"T")
+    named = _KINDS.get(kind, "Note")
+    return [{"kind": named, "author": author, "text": words, "is_hidden": _is_hidden(annotation)}]
 
 
 def _box(numbers: Any) -> Box:
@@ -213,7 +224,7 @@ def extras_of(document: int) -> Iterator[dict[str, Any]]:
     pdfium = functions()
     if pdfium.FPDF_GetFormType(document) in _XFA_FORMS:
         yield {"type": "xfa"}
-    for number in range(min(pdfium.FPDFDoc_GetAttachmentCount(document), MAX_EXTRAS)):
+    for number in range(min(pdfium.FPDFDoc_GetAttachmentCount(document), MAX_ATTACHMENTS)):
         attachment = pdfium.FPDFDoc_GetAttachment(document, number)
         if attachment:
             name = _text_of(pdfium.FPDFAttachment_GetName, attachment)

@@ -1,6 +1,6 @@
 """What crosses from a PDF's child process to its parent: pages, and the entries of the outline."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,12 +15,14 @@ class Page(msgspec.Struct, tag="page"):
         label: The number that is printed on it, "" where the file says none.
         failed: Why it could not be read, or None.
         cells: Offsets into the text where a line's next cell begins, sorted.
+        shows: Of a page without text: whether a picture covers it, or it shows others, or nothing.
     """
 
     text: str
     label: str
     failed: str | None
     cells: list[_NotNegative] = []
+    shows: Literal["", "pictures", "scan"] = ""
 
 
 class Entry(msgspec.Struct, tag="entry"):
@@ -111,6 +113,7 @@ class Extras(msgspec.Struct, tag="extras"):
         fields: In the order of the page's annotations.
         notes: The same.
         files: The same.
+        is_cut: Whether there was more than is read of one page.
     """
 
     page: _NotNegative
@@ -118,6 +121,7 @@ class Extras(msgspec.Struct, tag="extras"):
     fields: list[Field]
     notes: list[Note]
     files: list[PageFile]
+    is_cut: bool = False
 
 
 class Attachment(msgspec.Struct, tag="attachment"):

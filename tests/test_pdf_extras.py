@@ -9,7 +9,7 @@ import pytest
 from pdf_files import FONT, pdf_of, pdf_of_objects, pdfium_pages, stream, text_of_page
 
 from lctx.core.document import Document, Location
-from lctx.formats import pdf_attachments
+from lctx.formats import pdf_attachments, pdf_extras
 from lctx.formats.pdf import read_pdf
 from lctx.formats.pdf_extras import with_extras
 from lctx.formats.pdf_wire import Extras, Field, XfaForm
@@ -236,6 +236,31 @@ def test_hostile_names_and_loops_cost_only_themselves():
     assert parts
     assert all(part.isprintable() and len(part) < 150 for part in parts)
     assert "the report of 2007" in document.text
+
+
+def test_a_field_that_is_shown_on_many_pages_is_read_once():
+    """This test ensures that the same name and value are one field, and that another value is another."""
+    document = read_pdf("a.pdf", pdf_of([["one"], ["two"]]))
+    ada, bob = (Field("name", value, is_hidden=False) for value in ("Ada", "Bob"))
+    found = with_extras(document, [Extras(1, [], [ada, bob], [], []), Extras(0, [], [ada], [], [])])
+    assert extras(found) == [
+        ("page 1, form field name", "name: Ada\n"),
+        ("page 2, form field name", "name: Bob\n"),
+    ]
+
+
+def test_what_is_beyond_all_bounds_is_told(monkeypatch):
+    """This test ensures that notes, links and annotations beyond their ceilings are left out in words."""
+    monkeypatch.setattr(pdf_extras, "MAX_EXTRAS", 1)
+    content = annotated([note(b"Text", b"One"), note(b"Text", b"Two"), note(b"Text", b"Three")])
+    document = read_pdf("a.pdf", content)
+    assert [text for _, text in extras(document)] == ["Note: One\n"]
+    assert document.warnings == ("2 form fields and notes were not read: there are more than 1",)
+    cut = with_extras(read_pdf("a.pdf", pdf_of([["one"]])), [Extras(0, [], [], [], [], is_cut=True)])
+    assert cut.warnings == ("page 1: too many links or notes to read them all",)
+    many = annotated([note(b"Text", b"")] * 21_000 + [note(b"Text", b"One too many")])
+    document = read_pdf("a.pdf", many)
+    assert (extras(document), len(document.warnings)) == ([], 1)
 
 
 # Attachments
