@@ -102,10 +102,8 @@ def test_a_line_that_holds_a_carriage_return_stays_in_its_hunk():
     document = read_diff("-", plain.encode())
     assert hunks(document) == ["x:1-3", "y:1-1"]
     start = document.text.index("end")
-    assert (document.locate(start, start + 3).part, document.locate(start, start + 3).lines) == (
-        "x:1-3",
-        (10, 10),
-    )
+    place = document.locate(start, start + 3)
+    assert (place.part, place.lines) == ("x:1-3", (11, 11))
     assert hunks(read_diff("-", combined.encode())) == ["x:1-2"]
     assert read_diff("-", combined.encode()).blocks[-1].kind == "hunk"
 
