@@ -2,9 +2,9 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lctx.cli.arguments import STDIN
 from lctx.cli.clean import one_line
@@ -16,6 +16,7 @@ from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EmptySourceError, SourceError
 from lctx.formats.reader import DEFAULTS, ReadOptions
+from lctx.formats.registry import PDF
 from lctx.formats.sources import Found, Skipped, read_stdin
 
 __all__ = ["Reading", "nothing_read", "read_document", "read_each", "read_found", "read_sources"]
@@ -30,12 +31,14 @@ class Reading:
         unreadable: Named sources that could not be read.
         warnings: Of the readers, each with its source's name.
         skipped: Paths that were left out by rule, with the reason.
+        contents: The bytes of what cannot be opened a second time, a PDF from standard input, by path.
     """
 
     documents: tuple[Document, ...]
     unreadable: tuple[SourceError, ...]
     warnings: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def read_sources(
@@ -74,8 +77,13 @@ def read_found(
         on_progress: Called with how many are read, of how many, and the one that was.
         options: For the readers.
     """
+    contents: dict[str, bytes] = {}
     with _collecting_no_garbage():
-        results = list(read_each(found, stdin=stdin, cache=cache, on_progress=on_progress, options=options))
+        results = list(
+            read_each(
+                found, stdin=stdin, cache=cache, on_progress=on_progress, options=options, contents=contents
+            )
+        )
     late = {one.file: result for one, result in zip(found.files, results[stdin:], strict=True)}
     found = found.passing_over(
         {file: result.reason for file, result in late.items() if isinstance(result, Skipped)}
@@ -84,7 +92,7 @@ def read_found(
     unreadable = (*found.errors, *(one for one in results if isinstance(one, SourceError)))
     told = (f"{one.path}: {text}" for one in documents for text in one.warnings)
     skipped = tuple((one.path, one.reason) for one in found.skipped)
-    return Reading(documents, unreadable, (*found.warnings, *told), skipped)
+    return Reading(documents, unreadable, (*found.warnings, *told), skipped, contents)
 
 
 def read_each(
@@ -94,6 +102,7 @@ def read_each(
     cache: DocumentCache,
     on_progress: Callable[[int, int, str], None] | None = None,
     options: ReadOptions = DEFAULTS,
+    contents: dict[str, bytes] | None = None,
 ) -> Iterator[Result]:
     """Each source's document, why there is none, or why it is passed over, in the order of `found.files`.
 
@@ -105,6 +114,7 @@ def read_each(
         cache: Where documents are found and kept.
         on_progress: Called with how many are read, of how many, and the one that was.
         options: For the readers.
+        contents: Is given the bytes of what cannot be opened a second time, by path.
     """
     num_done, total = 0, stdin + len(found.files)
 
@@ -115,19 +125,26 @@ def read_each(
             on_progress(num_done, total, name)
 
     if stdin:
-        yield _read_stdin(cache, options)
+        yield _read_stdin(cache, options, {} if contents is None else contents)
         tell(STDIN)
     if found.files:
         yield from Run(found.files, cache, options, lambda index: tell(found.files[index].path))
 
 
-def _read_stdin(cache: DocumentCache, options: ReadOptions) -> Document | SourceError:
+def _read_stdin(
+    cache: DocumentCache, options: ReadOptions, contents: dict[str, bytes]
+) -> Document | SourceError:
+    """Standard input as a document; its bytes go into `contents` where its pages may be looked at again."""
     try:
         if sys.stdin is None:
             raise EmptySourceError(STDIN, "standard input is closed")
-        return read_document(STDIN, read_stdin(sys.stdin.buffer), cache, options)
+        content = read_stdin(sys.stdin.buffer)
+        document = read_document(STDIN, content, cache, options)
     except SourceError as error:
         return error
+    if document.kind == PDF.name:
+        contents[STDIN] = content
+    return document
 
 
 @contextmanager

@@ -63,6 +63,13 @@ def test_standard_input_comes_first(folder, monkeypatch):
         read_sources(find_sources([]), stdin=True, cache=no_cache())
 
 
+def test_a_pdf_from_standard_input_can_be_looked_at_again(monkeypatch):
+    """This test ensures that the bytes of what cannot be opened a second time are handed on; text needs none."""
+    for content, kept in ((SAMPLE.read_bytes(), {"-": SAMPLE.read_bytes()}), (b"words", {})):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+        assert read_sources(find_sources([]), stdin=True, cache=no_cache()).contents == kept
+
+
 def test_what_cannot_be_read_stands_beside_what_can(folder):
     """This test ensures that one bad file costs itself only, and all bad is the first one's error."""
     (folder / "empty.txt").touch()
