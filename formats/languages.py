@@ -6,22 +6,24 @@ from lctx.formats.sniffing import suffix_of
 
 _SUFFIXES = {
     "python": ".py .pyi .pyw .pyx",
-    "javascript": ".js .mjs .cjs .jsx .ts .mts .cts .tsx .vue .svelte",
-    "java": ".java .cs .groovy .gradle .dart",
-    "kotlin": ".kt .kts .scala .swift",
-    "c": ".c .h .cc .cpp .cxx .hh .hpp .hxx .cu .cuh .m .mm .ino .glsl .hlsl .metal",
+    "javascript": ".js .mjs .cjs .jsx",
+    "typescript": ".ts .mts .cts",
+    "tsx": ".tsx",
     "go": ".go",
     "rust": ".rs",
-    "ruby": ".rb .rake .gemspec .cr",
-    "elixir": ".ex .exs",
-    "php": ".php",
-    "shell": ".sh .bash .zsh .ksh .fish .bats",
-    "lua": ".lua",
-    "perl": ".pl .pm",
-    "r": ".r .jl",
+    "java": ".java",
+    "c": ".c .h .glsl",
+    "cpp": ".cc .cpp .cxx .c++ .hh .hpp .hxx .h++ .inl .cu .cuh .ino .metal .hlsl",
+    "csharp": ".cs",
+    "ruby": ".rb .rake .gemspec",
+    "php": ".php .phtml",
+    "kotlin": ".kt .kts",
+    "swift": ".swift",
     "sql": ".sql",
-    # Read line by line, without an outline.
+    "bash": ".sh .bash .zsh .ksh .bats",
+    # Read line by line: no grammar for them comes as a wheel.
     "other": (
+        ".vue .svelte .groovy .gradle .dart .scala .cr .ex .exs .fish .lua .pl .pm .r .jl .m .mm "
         ".json .jsonc .json5 .jsonl .ndjson .yaml .yml .toml .ini .cfg .conf .properties .env .xml "
         ".xsd .xsl .html .htm .css .scss .sass .less .proto .thrift .graphql .gql .tf .tfvars .hcl "
         ".nix .cmake .mk .make .bzl .bazel .ps1 .psm1 .bat .cmd .awk .sed .vim .el .lisp .clj .cljs "
@@ -38,23 +40,32 @@ _NAMES = {
         ("Dockerfile", "Containerfile", "Jenkinsfile", "Procfile", "BUILD", "WORKSPACE"), "other"
     ),
     **dict.fromkeys((".gitignore", ".gitattributes", ".editorconfig", ".dockerignore", ".npmrc"), "other"),
-    **dict.fromkeys((".bashrc", ".zshrc", ".profile", ".bash_profile"), "shell"),
+    **dict.fromkeys((".bashrc", ".zshrc", ".profile", ".bash_profile"), "bash"),
 }
 _INTERPRETER = re.compile(
     rb"#![^\r\n]{0,200}?\b(python|node|deno|bun|ruby|perl|lua|php|bash|zsh|ksh|fish|Rscript|sh)[\d.]*\b"
 )
+# What a header holds only where C++ reads it.
+_IN_CPP_ONLY = re.compile(
+    rb"^[ \t]*(?:(?:class|namespace|template|using|constexpr|virtual|explicit)\b"
+    rb"|(?:public|private|protected)\s*:|#[ \t]*include[ \t]*<\w+>)|\bstd::|\benum[ \t]+class\b",
+    re.MULTILINE,
+)
+_HEADER_BYTES = 64 * 1024
 _LANGUAGE_RUN_BY = {
     "node": "javascript",
     "deno": "javascript",
     "bun": "javascript",
-    "Rscript": "r",
-} | dict.fromkeys(("bash", "zsh", "ksh", "fish", "sh"), "shell")
+    **dict.fromkeys(("lua", "perl", "Rscript", "fish"), "other"),
+} | dict.fromkeys(("bash", "zsh", "ksh", "sh"), "bash")
 
 
 def language_of(path: str, content: bytes) -> str | None:
-    """The language, or the family that shares its outline; "other" without an outline, None for prose."""
+    """The language; "other" where no grammar is at hand, None for prose."""
     suffix = suffix_of(path)
     known = _NAMES.get(path.rpartition("/")[2]) or _LANGUAGE_OF.get(suffix)
+    if suffix == ".h" and _IN_CPP_ONLY.search(content, 0, _HEADER_BYTES):
+        return "cpp"
     if known or suffix or not content.startswith(b"#!"):
         return known
     found = _INTERPRETER.match(content)

@@ -46,6 +46,7 @@ DOORS = {
     "pypdf": "formats/pdf",
     "pypdfium2": "formats/pdf",
     "docx": "formats/word",
+    "tree_sitter": "formats/",
     "tantivy": "core/retrieval/",
     "Stemmer": "core/retrieval/",
     "tiktoken": "core/tokens/",
@@ -56,7 +57,19 @@ DOORS = {
     "transformers": "",
     "vllm": "",
 }
-HEAVY = ("numpy", "rich", "tantivy", "pypdfium2", "pypdf", "docx", "lxml", "tokenizers", "tiktoken", "jinja2")
+HEAVY = (
+    "numpy",
+    "rich",
+    "tantivy",
+    "pypdfium2",
+    "pypdf",
+    "docx",
+    "tree_sitter",
+    "lxml",
+    "tokenizers",
+    "tiktoken",
+    "jinja2",
+)
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 

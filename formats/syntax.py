@@ -1,0 +1,212 @@
+"""What tree-sitter finds in a source file: its definitions, comments and docstrings, in bytes.
+
+Runs in a child process (`outline_child.py`): the parser is C, and there are texts that crash it.
+"""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from lctx.formats.grammars import grammar_of
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_MAX_NAME_BYTES = 200
+_MAX_SIGNATURE_BYTES = 1000
+_MAX_COLUMN = 1000
+"""What begins further to the right stands in minified code, where lines are no places."""
+_MAX_GAP = 200
+_OPENING = b" \t\r\n{:=;\\"
+_BLANK_LINE = 2  # newlines between two things
+
+
+class Definition(NamedTuple):
+    """A definition, in bytes of its file.
+
+    Attributes:
+        start: Where it begins itself; with `end` what decides which definition stands in which.
+        end: See `start`.
+        first: The beginning of the line of its first decorator or comment, else of its own.
+        names: Its own, behind what stands around it without being around it in the text.
+        signature: From its line's first word to where its body begins.
+        doc: Its docstring, else the comment above it.
+    """
+
+    start: int
+    end: int
+    first: int
+    names: tuple[str, ...]
+    signature: tuple[int, int]
+    doc: tuple[int, int] | None
+
+
+def definitions_in(content: bytes, language: str) -> list[Definition]:
+    """The definitions of a file in UTF-8, by where they begin, the outer before the inner.
+
+    Where the file has errors, what the parser can still tell is there.
+    """
+    from tree_sitter import Parser, QueryCursor
+
+    grammar, query = grammar_of(language)
+    found = _Found(content)
+    tree = Parser(grammar).parse(content)
+    for _, captures in QueryCursor(query).matches(tree.root_node):
+        found.take(captures)
+    return found.definitions()
+
+
+class _Lead(NamedTuple):
+    """A comment or a mark: what may lead up to a definition."""
+
+    end: int
+    start: int
+    column: int
+    is_comment: bool
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a query has found in `content`, as it comes in."""
+
+    content: bytes
+    nodes: "dict[tuple[int, int], dict[str, list[Node]]]" = field(default_factory=dict)
+    leads: list[_Lead] = field(default_factory=list)
+    lead_ends: list[int] = field(default_factory=list)
+    docs: dict[int, tuple[int, int]] = field(default_factory=dict)
+    marks: dict[int, int] = field(default_factory=dict)
+
+    def take(self, captures: "dict[str, list[Node]]") -> None:
+        """Sort one match in."""
+        if node := _first(captures, "comment"):
+            if node.start_byte == 0 and self.content.startswith(b"#!"):
+                return
+            # Some grammars take a line's end, or half of a Windows one, into the comment.
+            text = self.content[node.start_byte : node.end_byte]
+            end = node.start_byte + len(text.rstrip(b"\r\n"))
+            self.leads.append(_Lead(end, node.start_byte, node.start_point.column, is_comment=True))
+        elif node := _first(captures, "mark"):
+            self.leads.append(
+                _Lead(node.end_byte, node.start_byte, node.start_point.column, is_comment=False)
+            )
+            self.marks[node.start_byte] = node.end_byte
+        elif node := _first(captures, "doc"):
+            self.docs[node.start_byte] = (node.start_byte, node.end_byte)
+        else:
+            self._take_definition(captures)
+
+    def _take_definition(self, captures: "dict[str, list[Node]]") -> None:
+        table = _first(captures, "table")
+        node = table or _first(captures, "def") or _first(captures, "rest")
+        if node is None or (table and table.start_point.row == table.end_point.row):
+            return
+        if node.start_point.column > _MAX_COLUMN or "name" not in captures:
+            return
+        end = len(self.content) if "rest" in captures else node.end_byte
+        # The same node may match with its optional parts and without them: the fuller match counts.
+        known = self.nodes.get((node.start_byte, end))
+        if known is None or len(known) < len(captures):
+            self.nodes[node.start_byte, end] = captures
+
+    def definitions(self) -> list[Definition]:
+        """All of them, once everything is in."""
+        self.leads.sort()
+        self.lead_ends = [lead.end for lead in self.leads]
+        order = sorted(self.nodes.items(), key=lambda item: (item[0][0], -item[0][1]))
+        return [self._definition(start, end, captures) for (start, end), captures in order]
+
+    def _definition(self, start: int, end: int, captures: "dict[str, list[Node]]") -> Definition:
+        node = (captures.get("def") or captures.get("table") or captures["rest"])[0]
+        line = start - node.start_point.column
+        before = self.content[line:start]
+        indent = len(before) - len(before.lstrip())
+        first, above = self._lead_up(line + indent, line, indent)
+        body = _first(captures, "body")
+        head = self._signature_end(start, node.end_byte, body.start_byte if body else None)
+        names = [self._name(captures["name"])]
+        if scope := captures.get("scope"):
+            names.insert(0, self._name(scope))
+        # From the first word of its line (`export default`), whose node is another.
+        signature = (self._after_marks(line + indent), head)
+        doc = (self.docs.get(body.start_byte) if body else None) or above
+        return Definition(start, end, first, tuple(names), signature, doc)
+
+    def _name(self, nodes: "list[Node]") -> str:
+        """The text from the first of `nodes` to the last: `Show for Bar<T>`, `self.size`."""
+        start = min(node.start_byte for node in nodes)
+        end = max(node.end_byte for node in nodes)
+        name = " ".join(
+            self.content[start : min(end, start + _MAX_NAME_BYTES)].decode("utf-8", "ignore").split()
+        )
+        return name or "?"
+
+    def _lead_up(self, start: int, line: int, indent: int) -> tuple[int, tuple[int, int] | None]:
+        """The beginning of the first line that leads up to a definition, and its comment if it has one."""
+        comment: tuple[int, int] | None = None
+        index = bisect_right(self.lead_ends, start) - 1
+        while index >= 0:
+            lead = self.leads[index]
+            if not self._is_above(lead, start, indent):
+                break
+            line = lead.start - lead.column
+            before = self.content[line : lead.start]
+            start = line + len(before) - len(before.lstrip())
+            if lead.is_comment:
+                comment = (lead.start, comment[1] if comment else lead.end)
+            index = bisect_right(self.lead_ends, start) - 1
+        return line, comment
+
+    def _is_above(self, lead: _Lead, start: int, indent: int) -> bool:
+        """Whether only white space, without an empty line, is between `lead` and what begins at `start`."""
+        if lead.column > _MAX_COLUMN or start - lead.end > _MAX_GAP:
+            return False
+        gap = self.content[lead.end : start]
+        if gap.strip() or (lead.is_comment and (b"\n" not in gap or gap.count(b"\n") >= _BLANK_LINE)):
+            return False
+        before = self.content[lead.start - lead.column : lead.start]
+        return not lead.is_comment or (lead.column == indent and not before.strip())
+
+    def _after_marks(self, start: int) -> int:
+        """Where a definition goes on behind the attributes that it begins with."""
+        while (end := self.marks.get(start)) is not None:
+            rest = self.content[end : end + _MAX_GAP]
+            start = end + len(rest) - len(rest.lstrip())
+        return start
+
+    def _signature_end(self, start: int, end: int, body: int | None) -> int:
+        if body is None:
+            brace = self.content.find(b"{", start, end)
+            end = brace if brace >= 0 else end
+        else:
+            end = max(body, start)
+        if end - start > _MAX_SIGNATURE_BYTES:
+            cut = self.content.find(b"\n", start, start + _MAX_SIGNATURE_BYTES)
+            end = cut if cut >= 0 else start + _whole(self.content[start : start + _MAX_SIGNATURE_BYTES])
+        while True:
+            kept = _bare_end(self.content, start, end)
+            index = bisect_left(self.lead_ends, kept)
+            # A comment between the header and the body belongs to neither.
+            if index == len(self.leads) or self.leads[index].end != kept or self.leads[index].start <= start:
+                return kept
+            end = self.leads[index].start
+
+
+def _first(captures: "dict[str, list[Node]]", name: str) -> "Node | None":
+    nodes = captures.get(name)
+    return nodes[0] if nodes else None
+
+
+def _bare_end(content: bytes, start: int, end: int) -> int:
+    """Where `content[start:end]` ends without what opens a body: a brace, a colon, an arrow."""
+    header = content[start:end]
+    while True:
+        bare = header.rstrip(_OPENING)
+        bare = bare[:-2] if bare.endswith(b"=>") else bare
+        if len(bare) == len(header):
+            return start + len(bare)
+        header = bare
+
+
+def _whole(text: bytes) -> int:
+    """How many bytes of `text` are whole characters: a cut may leave a part of the last."""
+    return len(text.decode("utf-8", "ignore").encode())
