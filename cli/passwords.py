@@ -2,17 +2,24 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from lctx.cli.arguments import STDIN
 from lctx.cli.clean import one_line
 from lctx.cli.notes import Notes
-from lctx.cli.sources import Reading, read_found
+from lctx.cli.sources import Reading, read_each, read_found
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EncryptedSourceError, SourceError
 from lctx.formats.reader import ReadOptions
 from lctx.formats.sources import Found, SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from lctx.cli.reading_batch import Result
 
 MAX_TRIES = 3
 _TERMINAL = "/dev/tty"
@@ -60,6 +67,31 @@ class Passwords:
             if opened := self._open(file, cache):
                 reading = _with(reading, error, opened)
         return _in_order(reading, found, stdin=stdin)
+
+    def read_each(
+        self,
+        found: Found,
+        *,
+        stdin: bool,
+        cache: DocumentCache,
+        on_progress: Callable[[int, int, str], None] | None = None,
+    ) -> "Iterator[Result]":
+        """As `read_each` of the sources, in the same order; whoever is at the terminal is asked on the way.
+
+        Raises:
+            KeyboardInterrupt: Instead of a password.
+        """
+        options = ReadOptions(password=self._given)
+        results = read_each(found, stdin=stdin, cache=cache, on_progress=on_progress, options=options)
+        # Closing it ends the processes that read ahead.
+        with closing(cast("Generator[Result]", results)):
+            for number, result in enumerate(results):
+                if isinstance(result, SourceError) and _needs_password(result) and _somebody_is_there():
+                    self._notes.clear()
+                    opened = self._open(found.files[number - stdin], cache)
+                    yield opened.documents[0] if opened and opened.documents else result
+                else:
+                    yield result
 
     def _open(self, file: SourceFile, cache: DocumentCache) -> Reading | None:
         """The source read with a password: one that opened another, else one that is typed now."""

@@ -1,11 +1,8 @@
 """`lctx read`: the text of sources with its places, their outline, or where a quote stands."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lctx.cli.ask import told_error
 from lctx.cli.exit import exit_code_of
@@ -22,16 +19,17 @@ from lctx.core.document import Document
 from lctx.core.errors import ExitCode, GateError, InterruptError, LctxError, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from lctx.cli.passwords import Passwords
     from lctx.cli.read_record import ReadRecord
-    from lctx.cli.sources import Reading
+    from lctx.cli.reading_batch import Result
     from lctx.cli.where import Search
+    from lctx.core.document_cache import DocumentCache
     from lctx.formats.reader import ReadOptions
-    from lctx.formats.sources import Found, SourceFile
+    from lctx.formats.sources import Found
 
 _ALL_ARE_SOURCES = "?"
-_BATCH_BYTES = 64 << 20
-"""Read side by side and then written, so that a large tree is never held whole."""
-_BATCH_FILES = 10_000
 
 
 def run_read(request: Request, started: float) -> ExitCode:
@@ -125,7 +123,7 @@ class Showing:
         from lctx.cli.folders import content_cache, usable_directories
         from lctx.cli.passwords import Passwords
         from lctx.core.document_cache import DocumentCache
-        from lctx.formats.sources import Found, find_sources
+        from lctx.formats.sources import find_sources
 
         if not request.arguments and request.files_from is None and stdin_is_terminal():
             raise UsageError("no source: nothing to read was named", "name a file, a directory or -")
@@ -138,24 +136,13 @@ class Showing:
             include=request.include,
             exclude=request.exclude,
             use_ignores=request.use_ignores,
+            look_inside=False,
         )
         for text in found.warnings:
             self.warn(text)
-        self._unreadable += found.errors
-        self._skipped += [(one.path, one.reason) for one in found.skipped]
-        total, done = len(found.files) + invocation.stdin, 0
-        for number, files in enumerate(_batches(found.files)):
-            stdin = invocation.stdin and number == 0
-            reading = passwords.read(
-                Found(files, (), ()),
-                stdin=stdin,
-                cache=DocumentCache(store),
-                on_progress=self._progress(done, total),
-            )
-            done += len(files) + stdin
-            self._take(reading)
-            if self._sink.is_gone:
-                return
+        self._show_each(found, invocation.stdin, passwords, DocumentCache(store))
+        if self._sink.is_gone:
+            return
         self._read_s = monotonic() - self._started
         if store.broken:
             self.warn(f"the cache cannot be written, nothing was kept: {store.broken}")
@@ -164,25 +151,42 @@ class Showing:
         if self._search:
             self._look_near(found, passwords.options_for)
 
-    def _progress(self, before: int, total: int) -> Callable[[int, int, str], None]:
-        def told(done: int, _total: int, name: str) -> None:
-            shown = "standard input" if name == "-" else name
-            self._notes.progress(f"reading {before + done} of {total}: {shown}")
+    def _show_each(self, found: "Found", stdin: bool, passwords: "Passwords", cache: "DocumentCache") -> None:
+        """Show each source when it was read, and note what was none."""
+        from lctx.formats.sources import Skipped
 
-        return told
+        passed_over: dict[str, str] = {}
+        results = passwords.read_each(found, stdin=stdin, cache=cache, on_progress=self._told_progress)
+        try:
+            for number, result in enumerate(results):
+                if isinstance(result, Document):
+                    self._take(result)
+                elif isinstance(result, Skipped):
+                    passed_over[found.files[number - stdin].file] = result.reason
+                else:
+                    self._unreadable.append(result)
+                if self._sink.is_gone:
+                    break
+        finally:
+            cast("Generator[Result]", results).close()  # ends the processes that read ahead
+            found = found.passing_over(passed_over)
+            self._unreadable[:0] = found.errors
+            self._skipped += [(one.path, one.reason) for one in found.skipped]
 
-    def _take(self, reading: "Reading") -> None:
-        self._unreadable += reading.unreadable
-        self._skipped += reading.skipped
-        self._notes.clear()  # of the terminal that the text may go to as well
-        for document in reading.documents:
-            self._num_read += 1
-            self._num_chars += len(document.text)
-            self._view.source(document)
-            if self._search:
-                self._search.look_in(document)
-        for text in reading.warnings:
-            self.warn(text)
+    def _told_progress(self, done: int, total: int, name: str) -> None:
+        shown = "standard input" if name == "-" else name
+        self._notes.progress(f"reading {done} of {total}: {shown}")
+
+    def _take(self, document: Document) -> None:
+        self._num_read += 1
+        self._num_chars += len(document.text)
+        if self._sink.is_terminal:
+            self._notes.clear()  # the progress is told on the same screen
+        self._view.source(document)
+        if self._search:
+            self._search.look_in(document)
+        for text in document.warnings:
+            self.warn(f"{document.path}: {text}")
 
     def _look_near(self, found: "Found", options_for: "Callable[[str], ReadOptions]") -> None:
         from lctx.formats.reader import sha256_of
@@ -256,18 +260,3 @@ class Showing:
             warnings=self._warnings,
             code=code,
         )
-
-
-def _batches(files: "Sequence[SourceFile]") -> "Iterator[tuple[SourceFile, ...]]":
-    """`files` in order, a few megabytes at a time; one empty batch where there is none."""
-    batch: list[SourceFile] = []
-    size = 0
-    for file in files:
-        with suppress(OSError):  # what vanished is told by its reader
-            size += os.stat(file.file).st_size  # noqa: PTH116 - a path is a text there
-        batch.append(file)
-        if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
-            yield tuple(batch)
-            batch, size = [], 0
-    if batch or not files:
-        yield tuple(batch)

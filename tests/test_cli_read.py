@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pdf_files import pdf_of, pdfium_pages
 
-from lctx.cli import app, read
+from lctx.cli import app
 from lctx.cli.clean import visible
 from lctx.cli.read_outline import outline_of, summary
 from lctx.cli.read_record import num_lines, read_schema, source_part
@@ -176,16 +176,24 @@ def test_nothing_readable_is_2_in_every_format(folder, lctx, wanted):
     assert (record["error"]["code"], record["exit_code"]) == ("missing_source", 2)
 
 
-def test_a_large_tree_is_shown_batch_by_batch(folder, lctx, monkeypatch):
-    """This test ensures that neither order nor receipt depend on how much is read at a time."""
-    for number in range(9):
-        (folder / f"{number}.txt").write_text(f"note {number}\n", "utf-8")
-    whole = lctx(".")
-    assert whole[0] == ExitCode.OK
-    monkeypatch.setattr(read, "_BATCH_FILES", 2)
-    assert lctx(".") == whole
-    monkeypatch.setattr(read, "_BATCH_BYTES", 1)
-    assert lctx(".") == whole
+def test_a_folder_is_shown_in_one_order_whatever_is_passed_over(folder, lctx):
+    """This test ensures that what turns out to be no text when it is opened is listed, and the rest is in order."""
+    more = folder / "more"
+    more.mkdir()
+    names = [f"{number}.txt" for number in range(30)]
+    for name in names:
+        (more / name).write_text(f"note {name}\n", "utf-8")
+    (more / "3.txt").write_bytes(b"\x00\x01\x02" * 99)
+    (folder / "bare").mkdir()
+    (folder / "bare/picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 99)
+    code, out, err = lctx("more", "bare", "notes.txt", "--format", "json")
+    record = json.loads(out)
+    shown = [source["path"] for source in record["sources"]]
+    assert shown == [*(f"more/{name}" for name in sorted(names) if name != "3.txt"), "notes.txt"]
+    assert {one["path"] for one in record["skipped"]} == {"more/3.txt", "bare/picture.txt"}
+    assert [one["path"] for one in record["unreadable"]] == ["bare"]
+    assert code == ExitCode.INCOMPLETE
+    assert "2 left out by rule" in err
 
 
 def test_what_is_ignored_can_be_read_all_the_same(folder, lctx):
