@@ -24,7 +24,8 @@ def text_of(document: Document) -> Iterator[str]:
     path = source_name(document.path)
     for start, end, place in _stretches(document) or [(0, 0, "")]:
         yield ("\n" if start else "") + _HEAD.format(f"{path} {place}" if place else path)
-        yield _closed(_LIKE_A_HEAD.sub(r"\\", visible(document.text[start:end])))
+        shown = visible(document.text[start:end])
+        yield _closed(_LIKE_A_HEAD.sub(r"\\", shown) if "==> " in shown else shown)
 
 
 def numbered_text_of(document: Document) -> Iterator[str]:
