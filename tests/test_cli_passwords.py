@@ -16,6 +16,7 @@ from cli_answers import LCTX, environment, run_lctx
 from pdf_files import encrypted, pdf_of
 
 from lctx.cli import passwords
+from lctx.cli.commands_sources import request_of
 from lctx.cli.notes import Notes
 from lctx.cli.passwords import Passwords
 from lctx.core.document_cache import DocumentCache
@@ -114,6 +115,17 @@ def test_a_password_is_nowhere_but_where_it_was_given(folder, tmp_path):
     for command in ("ask", "plan", "read"):
         told = " ".join(run_lctx(tmp_path, command, "--help").stdout.decode().split())
         assert "Other users may see it here: LCTX_PASSWORD hides it." in told
+
+
+def test_an_engine_inherits_no_password(monkeypatch):
+    """This test ensures that the variable is taken out of the environment before anything is started."""
+    monkeypatch.setenv("LCTX_PASSWORD", SECRET)
+    given = dict.fromkeys(("arguments", "files_from", "include", "exclude", "password"))
+    flags = {"null": False, "no_ignore": False}
+    assert request_of(given | flags).password == SECRET
+    assert "LCTX_PASSWORD" not in os.environ
+    monkeypatch.setenv("LCTX_PASSWORD", SECRET)
+    assert request_of(given | flags | {"password": "stronger"}).password == "stronger"
 
 
 def test_a_command_that_is_proposed_holds_no_password(folder, tmp_path):
