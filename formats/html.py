@@ -13,7 +13,8 @@ from lctx.core.document import Block, Document, Link, Location, Span
 from lctx.core.errors import EmptySourceError, LimitError
 from lctx.formats.decoding import Decoded, decode
 from lctx.formats.html_flow import Flow, Paragraph
-from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
+from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
+from lctx.formats.text import paragraphs
 
 READER = "html/1"
 
@@ -36,10 +37,11 @@ _NOTHING_SEEN = "open it in a browser and save what it shows, as PDF or text"
 def read_html(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a page: its title, then the text that can be seen, a span for each paragraph.
 
-    Scripts, styles, and what the markup itself hides are no part of it; style sheets are not applied.
+    Scripts, styles, and what the markup itself hides are no part of it; style sheets are not applied. A page
+    that shows nothing because scripts make it is read as its source, line by line.
 
     Raises:
-        EmptySourceError: It shows no text.
+        EmptySourceError: All its text is hidden.
         LimitError: It is larger or deeper than a ceiling.
         UnsupportedSourceError: The bytes are no text.
     """
@@ -50,7 +52,9 @@ def read_html(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Do
     decoded = decode(path, content, declared_encoding(content))
     flow = _parsed(path, decoded)
     if not flow.title and not flow.paragraphs:
-        raise EmptySourceError(path, "it shows no text", _NOTHING_SEEN)
+        if flow.has_hidden:
+            raise EmptySourceError(path, "all its text is hidden", _NOTHING_SEEN)
+        return _source_of(path, content, decoded)
     assembly = _Assembly(flow)
     warnings = list(decoded.warnings)
     if flow.has_hidden:
@@ -67,6 +71,20 @@ def read_html(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Do
         blocks=tuple(assembly.blocks),
         warnings=tuple(warnings),
         links=tuple(assembly.links),
+    )
+
+
+def _source_of(path: str, content: bytes, decoded: Decoded) -> Document:
+    """The markup itself: what a page holds that only scripts and other pages make use of."""
+    return Document(
+        path=path,
+        kind="html",
+        reader=READER,
+        sha256=sha256_of(content),
+        text=decoded.text,
+        spans=one_span(decoded.text),
+        blocks=tuple(Block("code", start, end) for start, end in paragraphs(decoded.text)),
+        warnings=(*decoded.warnings, "It shows no text by itself: its source was read."),
     )
 
 
