@@ -77,7 +77,7 @@ def unseen_on(page: Any) -> list[Drawn]:
     if scanned or drawn_text:
         picture = Picture(page)
         if picture:
-            unseen += [one for one in scanned if picture.contrast(_around(one.box)) < _INK]
+            unseen += [one for one in scanned if not picture.has_contrast(_around(one.box), _INK)]
             unseen += _without_difference(page, picture, drawn_text)
     return _without_shadows(unseen, texts)
 

@@ -10,6 +10,7 @@ _SCALE = 1.5
 """Pixels a point."""
 _MAX_PIXELS = 4_000_000
 _CHANNELS = 4
+_ROUGHLY = 0x2000  # FPDF_RENDER_NO_SMOOTHIMAGE: most of the time would go into shrinking scans smoothly
 
 
 class Picture:
@@ -39,7 +40,7 @@ class Picture:
             return b"", 0
         try:
             pdfium.FPDFBitmap_FillRect(bitmap, 0, 0, width, height, 0xFFFFFFFF)
-            pdfium.FPDF_RenderPageBitmap(bitmap, self._page, 0, 0, width, height, 0, 0)
+            pdfium.FPDF_RenderPageBitmap(bitmap, self._page, 0, 0, width, height, 0, _ROUGHLY)
             row_bytes = pdfium.FPDFBitmap_GetStride(bitmap)
             return ctypes.string_at(pdfium.FPDFBitmap_GetBuffer(bitmap), row_bytes * height), row_bytes
         finally:
@@ -66,11 +67,19 @@ class Picture:
                     break
         return most
 
-    def contrast(self, box: Box) -> int:
-        """The largest difference of one channel (0 to 255) between two places in `box`."""
-        rows = [self._pixels[start:end] for start, end in self._rows(box)]
-        channels = [b"".join(row[channel::_CHANNELS] for row in rows) for channel in range(3)]
-        return max((max(channel) - min(channel) for channel in channels if channel), default=0)
+    def has_contrast(self, box: Box, least: int) -> bool:
+        """Whether one channel (0 to 255) differs by `least` or more between two places in `box`."""
+        rows = self._rows(box)
+        middle = len(rows) // 2
+        low, high = [255] * 3, [0] * 3
+        for start, end in rows[middle:] + rows[:middle]:  # words are where the middle is
+            for channel in range(3):
+                row = self._pixels[start + channel : end : _CHANNELS]
+                low[channel] = min(low[channel], *row)
+                high[channel] = max(high[channel], *row)
+                if high[channel] - low[channel] >= least:
+                    return True
+        return False
 
     def _rows(self, box: Box) -> list[tuple[int, int]]:
         """Where in the pixels each row of `box` begins and ends; a pixel more on each side."""

@@ -93,3 +93,21 @@ def heading_texts(document: Document) -> list[str]:
     return [
         document.text[block.start : block.end].strip() for block in document.blocks if block.kind == "heading"
     ]
+
+
+LEFT = "the committee met again in spring and heard what was said of the harbour and the ships that lay there"
+RIGHT = "nobody had expected so many letters from the villages whose people wished for a road over the hills"
+
+
+def drawn_across(num_lines: int, annotations: tuple[bytes, ...] = ()) -> bytes:
+    """A page of two columns of prose whose lines were drawn from left to right, over both."""
+    shown = b""
+    for line in range(num_lines):
+        for x, prose in ((50, LEFT), (320, RIGHT)):
+            words = prose.split()
+            turned = " ".join(words[line % len(words) :] + words[: line % len(words)])
+            shown += b"BT /F 10 Tf %d %d Td (%s) Tj ET\n" % (x, 740 - 14 * line, turned[:46].encode())
+    numbers = b" ".join(b"%d 0 R" % (6 + index) for index in range(len(annotations)))
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Resources<</Font<</F 3 0 R>>>>/Annots[%s]/Contents 5 0 R>>"
+    tree = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[4 0 R]/Count 1>>", FONT, page % numbers]
+    return pdf_of_objects([*tree, stream(shown), *annotations])

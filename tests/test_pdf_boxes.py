@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
-from pdf_files import CONSTITUTION, FONT, encrypted, pdf_of, pdf_of_objects, stream
+from pdf_files import (
+    CONSTITUTION,
+    FONT,
+    drawn_across,
+    encrypted,
+    pdf_of,
+    pdf_of_objects,
+    pdfium_pages,
+    stream,
+)
 
 from lctx.core.document import Document, Location
 from lctx.formats.pdf import read_pdf
@@ -141,6 +150,20 @@ def test_a_rotated_and_cropped_page_keeps_its_own_coordinates():
         b"/MediaBox[0 0 600 800]", b"/Rotate 90/CropBox[20 20 600 800]/MediaBox[0 0 600 800]"
     )
     assert box_of(turned, "words") == box_of(plain, "words") is not None
+
+
+def test_a_page_that_was_put_into_order_keeps_its_boxes():
+    """This test ensures that where columns are read one after the other, each word is still found where it is printed."""
+    content = drawn_across(30)
+    document = read_pdf("a.pdf", content)
+    page = pdfium_pages(content)[0]
+    assert document.text.index("the committee met") < document.text.index("nobody had expected")
+    assert document.text.rstrip() != page.rstrip()
+    lines = [line for line in document.text.splitlines() if line.strip()]
+    found = boxes_of(document, content, [place_of(document, line) for line in lines])
+    for line, box in zip(lines, found, strict=True):
+        assert squeezed(text_inside(content, 1, box)) == squeezed(line)
+        assert (box[0] < 300) == (box[2] < 310)
 
 
 def test_a_password_opens_the_file_again():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
-from pdf_files import FONT, pdf_of, pdf_of_objects, pdfium_pages, stream, text_of_page
+from pdf_files import FONT, drawn_across, pdf_of, pdf_of_objects, pdfium_pages, stream, text_of_page
 
 from lctx.core.document import Document, Location
 from lctx.formats import pdf_attachments, pdf_extras
@@ -100,6 +100,15 @@ def test_a_link_over_two_lines_is_one():
     )
     document = read_pdf("a.pdf", annotated([link(b"50 734 215 760", quads)]))
     assert links(document) == [("or write\r\nto the office", "urn:x")]
+
+
+def test_a_link_on_a_page_that_was_put_into_order():
+    """This test ensures that where columns are read one after the other, links stay on their words."""
+    document = read_pdf("a.pdf", drawn_across(30, (link(b"319 736 372 750", b"/A<</S/URI/URI(urn:x)>>"),)))
+    (one,) = document.links
+    assert document.text[one.start : one.end] == "nobody had"
+    assert one.start > document.text.index("committee met again")
+    assert document.text[: one.start].count("\n") >= 30
 
 
 def test_links_count_as_the_text_does():
