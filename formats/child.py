@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,7 @@ def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
     decoder: msgspec.json.Decoder[_Record],
     ceilings: Ceilings,
     arguments: Mapping[str, Any] = MappingProxyType({}),
+    on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
 ) -> list[_Record]:
     """What `reader` yields for `content`, each record checked against the type of `decoder`.
 
@@ -101,6 +102,7 @@ def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
         decoder: Of the type that each record must be.
         ceilings: What the child may use.
         arguments: JSON values that the reader takes by keyword; a password among them is on no command line.
+        on_start: Called with the child, for who wants to end it early.
 
     Raises:
         SourceError: What the reader raised; LimitError where a ceiling was reached, DamagedSourceError where
@@ -109,7 +111,7 @@ def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
     records: list[_Record] = []
     last = b""
     try:
-        with closing(_lines(reader, path, content, ceilings, arguments)) as lines:
+        with closing(_lines(reader, path, content, ceilings, arguments, on_start)) as lines:
             for line in lines:
                 # Decoded as they come: what was written is never held beside what was read from it.
                 if last:
@@ -123,8 +125,13 @@ def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
     return records
 
 
-def _lines(
-    reader: str, path: str, content: bytes, ceilings: Ceilings, arguments: Mapping[str, Any]
+def _lines(  # noqa: PLR0917
+    reader: str,
+    path: str,
+    content: bytes,
+    ceilings: Ceilings,
+    arguments: Mapping[str, Any],
+    on_start: Callable[[subprocess.Popen[bytes]], None] | None,
 ) -> Generator[bytes]:
     """Each line that the child writes; at the end it has ended by itself.
 
@@ -140,6 +147,8 @@ def _lines(
         given = threading.Thread(target=_give, args=(child, arguments, content), daemon=True)
         clock = _Clock(child, ceilings.seconds)
         try:
+            if on_start:
+                on_start(child)
             given.start()
             clock.start()
             for line in child.stdout or ():
@@ -149,7 +158,8 @@ def _lines(
         finally:
             clock.cancel()
             _end(child)
-            given.join()
+            if given.ident:
+                given.join()
     if clock.has_struck:
         raise LimitError(path, f"reading it takes more than {ceilings.seconds:g} s", _SMALLER)
     if child.returncode < 0:

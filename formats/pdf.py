@@ -6,6 +6,7 @@ pdfium reads in a child process (`child.py`); pypdf tries again, in another, whe
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 
@@ -13,12 +14,15 @@ from lctx.core.document import Document, Location, Span
 from lctx.core.errors import (
     DamagedSourceError,
     EmptySourceError,
+    LimitError,
     ScannedSourceError,
     SourceError,
 )
-from lctx.formats.child import Ceilings, run_in_child
+from lctx.formats.child import Ceilings
+from lctx.formats.children import run_in_children
 from lctx.formats.pdf_attachments import ReadAttachment, attached_files, with_attachments
 from lctx.formats.pdf_extras import with_extras
+from lctx.formats.pdf_pdfium import MAX_CHARS, SHARE_PAGES, SMALLER
 from lctx.formats.pdf_structure import blocks_of
 from lctx.formats.pdf_wire import Attachment, Entry, Extras, Page, XfaForm
 from lctx.formats.reader import DEFAULTS, ReadOptions
@@ -41,6 +45,8 @@ _SCAN_CEILINGS = Ceilings(seconds=20, step_s=10)
 
 _Beside = Extras | Attachment | XfaForm
 _RECORDS: msgspec.json.Decoder[Page | Entry | _Beside] = msgspec.json.Decoder(Page | Entry | _Beside)
+_SHARE_BYTES = 100_000
+"""A file must be so large for each further process that reads it: to start one takes as long as ten pages."""
 _HEADER = b"%PDF-"
 _PDFIUM_JUNK = 1024
 """Bytes before the header that pdfium skips by itself."""
@@ -115,9 +121,13 @@ def _read(
 def _read_with(
     reader: str, path: str, body: bytes, ceilings: Ceilings, options: ReadOptions
 ) -> tuple[list[Page], list[Entry], list[_Beside]]:
-    records = run_in_child(reader, path, body, _RECORDS, ceilings, {"password": options.password})
-    pages = [record for record in records if isinstance(record, Page)]
+    shares = run_in_children(reader, path, body, _RECORDS, ceilings, _arguments(reader, body, options))
+    pages = _in_turns([[record for record in share if isinstance(record, Page)] for share in shares])
+    if sum(len(page.text) for page in pages) > MAX_CHARS:
+        raise LimitError(path, f"more than {MAX_CHARS:,} characters of text", SMALLER)
+    records = [record for share in shares for record in share]
     beside = [record for record in records if isinstance(record, Extras | Attachment | XfaForm)]
+    beside.sort(key=lambda one: one.page if isinstance(one, Extras) else len(pages))
     # A form may be a picture that was filled in: what stands in its fields is text.
     is_filled_in = any(isinstance(record, Extras) and (record.fields or record.notes) for record in beside)
     if is_filled_in or any(page.text.strip() for page in pages):
@@ -130,6 +140,31 @@ def _read_with(
         raise DamagedSourceError(path, why, "open it in a PDF viewer and save it anew")
     what = "its only page holds" if len(pages) == 1 else f"its {len(pages):,} pages hold"
     raise ScannedSourceError(path, f"{what} no text, only pictures or nothing", _OCR)
+
+
+def _arguments(reader: str, body: bytes, options: ReadOptions) -> list[dict[str, Any]]:
+    """What each child is told: one, or as many as may read a file of this size side by side."""
+    # The other readers are for damaged files, and slow beside their start.
+    num_shares = min(options.processes, 1 + len(body) // _SHARE_BYTES) if reader == _PDFIUM else 1
+    if num_shares <= 1:
+        return [{"password": options.password}]
+    return [
+        {"password": options.password, "share": share, "num_shares": num_shares}
+        for share in range(num_shares)
+    ]
+
+
+def _in_turns(shares: Sequence[Sequence[Page]]) -> list[Page]:
+    """The pages that several children read, in the order of the document."""
+    if len(shares) == 1:
+        return list(shares[0])
+    longest = max(map(len, shares))
+    return [
+        page
+        for first in range(0, longest, SHARE_PAGES)
+        for share in shares
+        for page in share[first : first + SHARE_PAGES]
+    ]
 
 
 def _document(
@@ -169,12 +204,21 @@ def _page_warnings(pages: Sequence[Page]) -> list[str]:
     """What could not be read, so that nobody takes silence for an empty page."""
     numbered = list(enumerate(pages, start=1))
     failed = [number for number, page in numbered if page.failed]
-    blank = [number for number, page in numbered if not page.failed and not page.text.strip()]
+    empty = [(number, page.shows) for number, page in numbered if not page.failed and not page.text.strip()]
+    scanned = [number for number, shows in empty if shows == "scan"]
+    drawn = [number for number, shows in empty if shows == "pictures"]
+    blank = [number for number, shows in empty if not shows]
     found = []
     if failed:
         found.append(f"{_named(failed)}: could not be read ({pages[failed[0] - 1].failed})")
+    if scanned:
+        is_one = len(scanned) == 1
+        are, them = ("is", "it") if is_one else ("are", "them")
+        found.append(f"{_named(scanned)} {are} scanned: no text; OCR {them} first")
+    if drawn:
+        found.append(f"{_named(drawn)}: pictures or drawings, but no text that can be read")
     if blank:
-        found.append(f"{_named(blank)}: no text that can be read; scanned pages need OCR first")
+        found.append(f"{_named(blank)}: blank")
     return found
 
 

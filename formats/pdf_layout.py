@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lctx.formats.pdf_columns import column_order
 from lctx.formats.pdf_library import handle_of, pdfium, text_of
 from lctx.formats.pdf_pieces import Line, Pieces
-from lctx.formats.pdf_tables import MAY_HOLD_TABLE, table_rows
+from lctx.formats.pdf_tables import may_hold_table, table_rows
 
 _JOINED = "\ufffe"
 """Where pdfium joined the halves of a hyphenated word: no line end stands there."""
@@ -44,11 +44,11 @@ def page_text(textpage: Any, num_chars: int | None = None) -> PageText:
     pieces = Pieces(handle_of(textpage), text, count)
     pieces.measure()
     cells = sorted(start for starts in pieces.gaps.values() for start in starts)
-    may_hold_table = pieces.can_measure and MAY_HOLD_TABLE.search(text) is not None
-    if pieces.is_suspect or may_hold_table:
+    may_be_table = pieces.can_measure and may_hold_table(text, pieces.lines)
+    if pieces.is_suspect or may_be_table:
         lines = pieces.pieces()
         moved = column_order(text, lines) if pieces.is_suspect else []
-        if not moved and may_hold_table:
+        if not moved and may_be_table:
             moved = table_rows(text, lines)
         if moved:
             return _rearranged(text, cells, lines, moved)

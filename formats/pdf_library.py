@@ -35,6 +35,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "FPDFPage_GetObject": (_HANDLE, (_HANDLE, _INT)),
     "FPDFPageObj_GetType": (_INT, (_HANDLE,)),
     "FPDFPageObj_GetBounds": (_INT, (_HANDLE, _FLOAT, _FLOAT, _FLOAT, _FLOAT)),
+    "FPDFFormObj_CountObjects": (_INT, (_HANDLE,)),
+    "FPDFFormObj_GetObject": (_HANDLE, (_HANDLE, ctypes.c_ulong)),
     "FPDFText_LoadPage": (_HANDLE, (_HANDLE,)),
     "FPDFText_ClosePage": (None, (_HANDLE,)),
     "FPDFText_CountChars": (_INT, (_HANDLE,)),

@@ -11,6 +11,7 @@ from lctx.core.errors import LimitError
 from lctx.formats.pdf_annotations import Annotations, extras_of
 from lctx.formats.pdf_layout import page_text
 from lctx.formats.pdf_library import damaged, document_of, label_of, outline_of, pdfium
+from lctx.formats.pdf_pictures import shows_of
 
 MAX_PAGES = 100_000
 """More pages than this are not read."""
@@ -21,8 +22,8 @@ MAX_OUTLINE = 20_000
 SHARE_PAGES = 16
 """Processes that read one document side by side take turns after this many pages."""
 
-_SMALLER = "split the file into smaller parts and name those instead"
-_CATALOG = re.compile(rb"(\d{1,10})\s+(\d{1,5})\s+obj(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b", re.DOTALL)
+SMALLER = "split the file into smaller parts and name those instead"
+_CATALOG = rb"(?s)(\d{1,10})\s+(\d{1,5})\s+obj(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b"
 _TRAILER = b"\nendstream\nendobj\ntrailer\n<</Root %s %s R>>\nstartxref\n0\n%%%%EOF\n"
 
 
@@ -73,7 +74,7 @@ def mended(content: bytes) -> bytes:
     Raises:
         DamagedSourceError: Nothing in it says that it is the root.
     """
-    roots = _CATALOG.findall(content)
+    roots = re.findall(_CATALOG, content)
     if not roots:
         raise damaged()
     number, generation = roots[-1]
@@ -98,9 +99,9 @@ def opened(content: bytes, password: str | None = None) -> Any:
 def check_ceilings(num_pages: int, num_chars: int) -> None:
     """Raise a `LimitError` where a PDF holds more pages or more text than is read."""
     if num_pages > MAX_PAGES:
-        raise LimitError("", f"{num_pages:,} pages, more than the {MAX_PAGES:,} that are read", _SMALLER)
+        raise LimitError("", f"{num_pages:,} pages, more than the {MAX_PAGES:,} that are read", SMALLER)
     if num_chars > MAX_CHARS:
-        raise LimitError("", f"more than {MAX_CHARS:,} characters of text", _SMALLER)
+        raise LimitError("", f"more than {MAX_CHARS:,} characters of text", SMALLER)
 
 
 def _read_page(
@@ -118,6 +119,8 @@ def _read_page(
         check_ceilings(0, num_chars + MAX_CHARS - room)
         found = page_text(textpage, num_chars)
         record |= {"text": found.text, "cells": found.cells}
+        if not found.text.strip():
+            record["shows"] = shows_of(page)
         extras = annotations.of_page(index, page, textpage, found.text, found.origins)
         library.FPDFText_ClosePage(textpage)
     else:

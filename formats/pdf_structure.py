@@ -1,10 +1,14 @@
-"""Blocks of a PDF: headings where its outline points, paragraphs where the lines of a page part."""
+"""Blocks of a PDF: headings where its outline points, furniture, and paragraphs where a page's lines part."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from lctx.core.document import Block
+from lctx.formats.pdf_furniture import furniture_of
 from lctx.formats.pdf_wire import Entry
+
+_Path = tuple[str, ...]
 
 _MAX_TITLE_CHARS = 200
 _MAX_RUN_IN_CHARS = 20
@@ -33,27 +37,37 @@ def blocks_of(text: str, page_starts: Sequence[int], outline: Sequence[Entry]) -
         page_starts: Where each page begins, and the text's end.
         outline: Its entries, in the order of the outline.
     """
-    marks = sorted(_marks(text, page_starts, outline), key=lambda mark: mark[0])
+    furniture = furniture_of(text, page_starts)
+    marks = sorted(_marks(text, page_starts, outline, furniture), key=lambda mark: mark[0])
+    ends = [page_start for page_start in page_starts[1:] if page_start < len(text)]
+    cuts: list[tuple[int, int, _Path | None]] = [*marks, *((end, end, None) for end in ends)]
+    # A title that stands nowhere but in the running header is its heading all the same.
+    cuts += [(start, end, None) for start, end in furniture if not _overlaps(marks, start, end)]
     blocks: list[Block] = []
-    heading: tuple[str, ...] = ()
-    position, next_page = 0, 1
-    for start, end, path in [*marks, (len(text), len(text), ())]:
-        while next_page < len(page_starts) and page_starts[next_page] <= start:
-            blocks += _paragraph_blocks(text, position, page_starts[next_page], heading)
-            position = max(position, page_starts[next_page])
-            next_page += 1
+    heading: _Path = ()
+    position = 0
+    for start, end, path in [*sorted(cuts, key=lambda cut: cut[0]), (len(text), len(text), None)]:
         blocks += _paragraph_blocks(text, position, start, heading)
         position = max(position, start)
-        heading = path
+        heading = heading if path is None else path
         if end > position:
-            blocks.append(Block("heading", position, end, heading))
+            blocks.append(Block("furniture" if path is None else "heading", position, end, heading))
             position = end
     return tuple(blocks)
 
 
+def _overlaps(marks: Sequence[tuple[int, int, _Path]], start: int, end: int) -> bool:
+    """Whether one of the sorted marks reaches into `start:end`."""
+    index = bisect_left(marks, end, key=lambda mark: mark[0])
+    return index > 0 and marks[index - 1][1] > start
+
+
 def _marks(
-    text: str, page_starts: Sequence[int], outline: Sequence[Entry]
-) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    text: str,
+    page_starts: Sequence[int],
+    outline: Sequence[Entry],
+    furniture: Sequence[tuple[int, int]],
+) -> Iterator[tuple[int, int, _Path]]:
     """Start, end and path of each entry's heading; start and end are one where the title was not found."""
     path: list[str] = []
     after: dict[int, int] = {}
@@ -63,9 +77,22 @@ def _marks(
         if not title or entry.page is None or not 0 <= entry.page < len(page_starts) - 1:
             continue
         first, last = page_starts[entry.page], page_starts[entry.page + 1]
-        start, end = _find_title(text, title, after.get(entry.page, first), last) or (first, first)
+        below = after.get(entry.page, _below(text, first, furniture))
+        place = _find_title(text, title, below, last)
+        if place is None and entry.page not in after:
+            place = _find_title(text, title, first, below)
+        start, end = place or (first, first)
         after[entry.page] = max(end, after.get(entry.page, first))
         yield start, end, tuple(path)
+
+
+def _below(text: str, first: int, furniture: Sequence[tuple[int, int]]) -> int:
+    """Where a page's text begins below its running header: there a title is looked for first."""
+    for start, end in furniture[bisect_left(furniture, (first, 0)) :]:
+        if text[first:start].strip():
+            break
+        first = end
+    return first
 
 
 def _find_title(text: str, title: str, start: int, end: int) -> tuple[int, int] | None:

@@ -9,15 +9,30 @@ from collections.abc import Iterator, Sequence
 
 from lctx.formats.pdf_pieces import Line, Piece
 
-MAY_HOLD_TABLE = re.compile(r"(?:^[^\w\r\n]{0,3}\d[\d.,]*[^\w\r\n]{0,3}\r?\n){3}", re.MULTILINE)
-"""What the text of a page with such a table looks like: three lines in a row that are numbers alone."""
 _MIN_ROWS = 3
 _CELL_CHARS = 60
+_NUMBER_CHARS = 16
 _SAME_FOOT = 2.0
 """Cells of one row stand on the same line, to this many points."""
 _ALIGNED, _VALUES = 0.8, 0.7
 """Shares of a column's cells: that stand beside another column's, and that are values."""
-_VALUE = re.compile(r"[^\w\r\n]{0,3}(?:\d[\d.,/:\s-]*[^\w\r\n]{0,3}|[-–—]|n/?a|yes|no|x)", re.IGNORECASE)
+_VALUE = r"[^\w\r\n]{0,3}(?:\d[\d.,/:\s-]*[^\w\r\n]{0,3}|[-–—]|n/?a|yes|no|x)"
+
+
+def may_hold_table(text: str, lines: Sequence[tuple[int, int]]) -> bool:
+    """Whether some lines that follow each other are numbers alone, as they are in such a table.
+
+    Args:
+        text: The page's, as pdfium has it.
+        lines: Start and end of each printed line.
+    """
+    num_following = 0
+    for start, end in lines:
+        is_number = end - start <= _NUMBER_CHARS and text[end - 2 : end].strip(")% ")[-1:].isdigit()
+        num_following = num_following + 1 if is_number else 0
+        if num_following == _MIN_ROWS:
+            return True
+    return False
 
 
 def table_rows(text: str, lines: Sequence[Line]) -> list[tuple[int, int, list[Line]]]:
@@ -94,7 +109,8 @@ def _is_table(text: str, columns: Sequence[Sequence[Piece]]) -> bool:
 def _holds_values(text: str, column: Sequence[Piece]) -> bool:
     """Whether the cells of a column are values, all but its head."""
     cells = column[1:]
-    num_values = sum(_VALUE.fullmatch(text, piece.start, piece.end) is not None for piece in cells)
+    value = re.compile(_VALUE, re.IGNORECASE)  # here: most children never come to it
+    num_values = sum(value.fullmatch(text, piece.start, piece.end) is not None for piece in cells)
     return num_values >= _VALUES * len(cells)
 
 

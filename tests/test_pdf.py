@@ -105,7 +105,7 @@ def test_a_page_without_text_keeps_its_number_and_is_named():
     document = read_pdf("a.pdf", pdf_of([["one"], [], ["three"], [], []]))
     assert document.locate(document.text.index("three"), len(document.text)).pages == (3, 5)
     (warning,) = document.warnings
-    assert warning.startswith("pages 2, 4-5: no text that can be read")
+    assert warning == "pages 2, 4-5: blank"
     assert text_of_page(document, 2) == "\n"
 
 
