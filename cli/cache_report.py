@@ -1,16 +1,12 @@
 """The cache for people, a row for each kind of what is kept, and for programs: a public contract."""
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
+from lctx.cli.cache_contents import Contents
 from lctx.cli.report import Piece, Table
 from lctx.core.answering.wire import SCHEMA_VERSION
 from lctx.core.answering.wire_plan import utf8
 from lctx.core.planning.memory import format_bytes
-
-if TYPE_CHECKING:
-    from lctx.cli.cache import Contents
 
 
 class KindRow(msgspec.Struct, frozen=True):
@@ -37,7 +33,7 @@ class CacheRecord(msgspec.Struct, frozen=True):
     exit_code: int
 
 
-def cache_report(contents: "Contents") -> list[Piece]:
+def cache_report(contents: Contents) -> list[Piece]:
     """Where it is, how large it is and may become, and what takes the room."""
     bounded, ceiling = format_bytes(contents.bounded_bytes), format_bytes(contents.ceiling_bytes)
     pieces: list[Piece] = [
@@ -50,7 +46,7 @@ def cache_report(contents: "Contents") -> list[Piece]:
     return pieces
 
 
-def record_of(contents: "Contents") -> CacheRecord:
+def record_of(contents: Contents) -> CacheRecord:
     """The same as the contract has it."""
     return CacheRecord(
         SCHEMA_VERSION,

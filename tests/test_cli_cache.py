@@ -6,7 +6,8 @@ import os
 import pytest
 from cli_answers import run_lctx
 
-from lctx.cli.cache import clear, contents_of
+from lctx.cli.cache import clear
+from lctx.cli.cache_contents import contents_of
 from lctx.cli.sizes import parse_size
 from lctx.core.errors import UsageError
 from lctx.core.storage import CACHE_BYTES, ByteCache
