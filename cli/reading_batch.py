@@ -25,6 +25,9 @@ _ERRORS: Mapping[str, type[SourceError]] = {
 _SUFFIXES = frozenset(suffix for one in FORMATS if one.runs_in == "child" for suffix in one.suffixes)
 
 
+_KEEP_BYTES = 4 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One file, and what is known of it before it is opened."""
@@ -59,7 +62,7 @@ class BatchReader:
     _values: dict[str, bytes] = field(default_factory=dict)
 
     def read(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
-        """What becomes of each of `jobs`, in any order; what is new is kept at the end."""
+        """What becomes of each of `jobs`, in any order; what is new is kept now or by `keep`."""
         unknown: list[Job] = []
         for job, result in self._known(jobs):
             if result is None:
@@ -72,6 +75,11 @@ class BatchReader:
         there = [job for job in unknown if not (self.start is None or is_read_here(job.file))]
         for job, answer in self._answers(there):
             yield job, self._part(job, self._result_of(job, answer))
+        if sum(map(len, self._values.values())) > _KEEP_BYTES:
+            self.keep()
+
+    def keep(self) -> None:
+        """Keep what was read: rarely, and much at once, since others wait meanwhile."""
         self.cache.values.put_many(self._values)
         self._values.clear()
 

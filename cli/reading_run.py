@@ -76,6 +76,7 @@ class Run:
         self._failures: list[BaseException] = []
         self._processes: set[ReadingProcess] = set()
         self._ahead_bytes = 0
+        self._awaited = 0
         self._is_over = False
 
     def __iter__(self) -> Iterator[Result]:
@@ -101,14 +102,17 @@ class Run:
 
     def _result_of(self, job: Job) -> Result:
         with self._condition:
+            self._awaited = job.index
             while job.index not in self._results and not self._failures:
                 self._condition.wait(_WAIT_S)
                 for process in self._processes:
                     process.end_if_late()
             if self._failures:
                 raise self._failures[0]
+            was_full = self._ahead_bytes > _MAX_AHEAD_BYTES
             self._ahead_bytes -= job.stamp.size
-            self._condition.notify_all()
+            if was_full:
+                self._condition.notify_all()
             return self._results.pop(job.index)
 
     def _work(self) -> None:
@@ -118,6 +122,7 @@ class Run:
             while batch := self._take():
                 for job, result in reader.read(batch):
                     self._tell(job, result)
+            reader.keep()
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             with self._condition:
                 self._failures.append(error)
@@ -139,7 +144,8 @@ class Run:
         with self._condition:
             self._results[job.index] = result
             self._on_done(job.index)
-            self._condition.notify_all()
+            if job.index == self._awaited:  # to be woken for each of thousands costs more than finding them
+                self._condition.notify_all()
 
     def _start(self) -> ReadingProcess:
         values = self._cache.values
