@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from lctx.cli.arguments import Invocation
     from lctx.cli.attachment import Attachment
+    from lctx.cli.looking import Looking
     from lctx.cli.passwords import Passwords
     from lctx.cli.sources import Reading
     from lctx.core.answering.inputs import AskSettings
@@ -113,6 +115,7 @@ class Asking:
         self._notes = notes
         self._started = started
         self._attachment: Attachment | None = None
+        self._looking: Looking | None = None
         self._num_characters = self._num_thought = 0
         self._num_unsupported = 0
         self._timings: dict[str, float] = {}
@@ -127,8 +130,9 @@ class Asking:
     def run(self, request: Request) -> None:
         """From the command line to the answer; what goes wrong is raised."""
         from lctx.cli.attachment import Attachment
-        from lctx.cli.folders import usable_directories
-        from lctx.core.storage import ByteCache
+        from lctx.cli.folders import content_cache, usable_directories
+        from lctx.cli.looking import Looking
+        from lctx.cli.passwords import Passwords
 
         invocation = invocation_of(request, needs_question=True)
         asked = ask_settings(request, self._settings)
@@ -141,9 +145,11 @@ class Asking:
 
             self._settings = with_endpoint(self._settings, invocation.sources, self.warn)
         folders = usable_directories(self.warn)
-        cache = ByteCache(folders.cache / "content" if self._settings.cache else None)
+        cache = content_cache(folders, self._settings)
         self._attachment = Attachment(self._settings, folders, self._notes.progress, self.warn, start=True)
-        reading = read_all(request, invocation, cache, self._notes)
+        passwords = Passwords(request.password, self._notes)
+        reading = read_all(request, invocation, cache, self._notes, passwords)
+        self._looking = Looking(cache, passwords.options_for, reading.contents, self.warn)
         self._timings["read_s"] = monotonic() - self._started
         self._told_reading(reading)
         self.outcome.model = self._attachment.profile.name
@@ -189,8 +195,9 @@ class Asking:
     def _answer(self, reading: "Reading", cache: "ByteCache", asked: "AskSettings") -> None:
         from lctx.core.answering.ask import answer_question
 
-        attachment = self._attachment
-        assert attachment is not None  # noqa: S101 - run() made it
+        attachment, looking = self._attachment, self._looking
+        assert attachment is not None  # noqa: S101 - run() made both
+        assert looking is not None  # noqa: S101
         begun = monotonic()
         events = answer_question(
             self.outcome.question or "",
@@ -200,6 +207,7 @@ class Asking:
             cache=cache,
             settings=asked,
             engine=lambda: attachment.engine,
+            unseen=looking.unseen,
         )
         # Closing the stream is what makes the engine drop the request.
         with closing(cast("Generator[AnswerEvent]", events)):
@@ -249,6 +257,9 @@ class Asking:
         return isinstance(self._view, PlainView)
 
     def _take_answer(self, ready: AnswerReady) -> None:
+        if self._looking and self._settings.format in {"json", "ndjson"}:
+            # Only machines are told the box, and it takes opening the source once more.
+            ready = replace(ready, citations=tuple(self._looking.with_boxes(ready.citations)))
         self.outcome.ready = ready
         if ready.first_token_s is not None:
             self._timings["first_token_s"] = ready.first_token_s

@@ -100,7 +100,9 @@ Outline = Annotated[
 ]
 Where = Annotated[
     list[str] | None,
-    typer.Option("--where", metavar="QUOTE", help="Only where a quote stands; exit 1 where it stands nowhere."),
+    typer.Option(
+        "--where", metavar="QUOTE", help="Only where a quote stands; exit 1 where it stands nowhere."
+    ),
 ]
 Output = Annotated[
     str | None,

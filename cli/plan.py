@@ -84,11 +84,12 @@ def _make(
     started: float,
 ) -> None:
     from lctx.cli.attachment import Attachment
-    from lctx.cli.folders import usable_directories
+    from lctx.cli.folders import content_cache, usable_directories
     from lctx.cli.launching import hardware_for
+    from lctx.cli.looking import Looking
     from lctx.cli.narrower import Trial
+    from lctx.cli.passwords import Passwords
     from lctx.core.answering.inputs import Inputs
-    from lctx.core.storage import ByteCache
 
     invocation = invocation_of(request, needs_question=False)
     asked = ask_settings(request, settings)  # a misspelt weight is told before anything is read
@@ -101,10 +102,11 @@ def _make(
 
         settings = with_endpoint(settings, invocation.sources, warn)
     folders = usable_directories(warn)
-    cache = ByteCache(folders.cache / "content" if settings.cache else None)
+    cache = content_cache(folders, settings)
     # A window that is out of reach is told when the sources are read, with commands that fit.
     attachment = Attachment(replace(settings, window=None), folders, notes.progress, warn, start=False)
-    planning.reading = reading = read_all(request, invocation, cache, notes)
+    passwords = Passwords(request.password, notes)
+    planning.reading = reading = read_all(request, invocation, cache, notes, passwords)
     planning.read_s = monotonic() - started
     for text in (*(told_error(error) for error in reading.unreadable), *reading.warnings):
         warn(text)
@@ -120,6 +122,7 @@ def _make(
         tokenizer_for(attachment, warn),
         cache,
         asked,
+        Looking(cache, passwords.options_for, reading.contents, warn).unseen,
     )
     _plan_trial(planning, Trial(request, inputs, hardware), warn)
     planning.plan_s = monotonic() - begun

@@ -40,9 +40,10 @@ def run_warm(request: Request, wanted: str, started: float) -> ExitCode:
         EngineError: The engine failed.
     """
     from lctx.cli.attachment import Attachment
-    from lctx.cli.folders import usable_directories
+    from lctx.cli.folders import content_cache, usable_directories
+    from lctx.cli.looking import Looking
+    from lctx.cli.passwords import Passwords
     from lctx.core.answering.inputs import Inputs
-    from lctx.core.storage import ByteCache
 
     checked_format(wanted)
     settings, warnings = settings_of(request)
@@ -60,11 +61,12 @@ def run_warm(request: Request, wanted: str, started: float) -> ExitCode:
     folders = usable_directories(notes.warning)
     for text in warnings:
         notes.warning(text)
-    cache = ByteCache(folders.cache / "content" if settings.cache else None)
+    cache = content_cache(folders, settings)
     with interruptible():
         attachment = Attachment(settings, folders, notes.progress, notes.warning, start=True)
         try:
-            reading = read_all(request, invocation, cache, notes)
+            passwords = Passwords(request.password, notes)
+            reading = read_all(request, invocation, cache, notes, passwords)
             for error in reading.unreadable:
                 notes.warning(told_error(error))
             inputs = Inputs(
@@ -74,6 +76,7 @@ def run_warm(request: Request, wanted: str, started: float) -> ExitCode:
                 attachment.tokenizer,
                 cache,
                 ask_settings(request, settings),
+                Looking(cache, passwords.options_for, reading.contents, notes.warning).unseen,
             )
             planned, prefix = plan_prefix(inputs)
             attachment.needs(planned.plan)

@@ -7,7 +7,7 @@ from lctx.core.answering.absence import why_absent
 from lctx.core.answering.answer import Answer, AnswerEvent, AnswerReady, PlanReady
 from lctx.core.answering.cited import answer_with_citations
 from lctx.core.answering.coverage import coverage_of_nothing
-from lctx.core.answering.inputs import AskSettings, Inputs
+from lctx.core.answering.inputs import AskSettings, Inputs, Unseen
 from lctx.core.answering.intent import capability_needed
 from lctx.core.answering.lookup import NOT_FOUND, answer_lookup
 from lctx.core.answering.other_windows import other_windows
@@ -72,6 +72,7 @@ def answer_question(
     cache: ByteCache,
     settings: AskSettings,
     engine: Callable[[], Engine],
+    unseen: Unseen | None = None,
 ) -> Iterator[AnswerEvent]:
     """Answer `question` from `documents`, as a stream of events; the last is an `AnswerReady`.
 
@@ -87,6 +88,7 @@ def answer_question(
         cache: Where counts are kept.
         settings: What the user decided.
         engine: Gives the engine, waiting for it where it still loads.
+        unseen: Asked of the pages that would enter the prompt, or None where nothing has to be looked at.
 
     Raises:
         UsageError: An empty question.
@@ -95,7 +97,7 @@ def answer_question(
     """
     if not question.strip():
         raise UsageError("the question is empty: there is nothing to look for", "ask something")
-    inputs = Inputs(question, documents, profile, tokenizer, cache, settings)
+    inputs = Inputs(question, documents, profile, tokenizer, cache, settings, unseen)
     planned = plan_answer(inputs)
     inputs = planned.situation.inputs  # without what turned out to be hidden
     yield PlanReady(planned.plan)
