@@ -162,6 +162,8 @@ def format_of(path: str, content: bytes) -> Format:
     if sniffing.is_word(content) or (suffix in WORD.suffixes and sniffing.is_zip(content)):
         return WORD
     if sniffing.is_encrypted_office(content):
+        if suffix in WORD.suffixes:
+            return WORD  # its reader opens it, given the password
         raise EncryptedSourceError(path, "it opens with a password only", "save a copy without the password")
     kind, hint = _unread_kind(content)
     if not kind and suffix in WORD.suffixes:

@@ -66,7 +66,8 @@ def test_empty_and_encrypted_sources_have_their_own_errors():
         with pytest.raises(EmptySourceError):
             format_of("a.txt", content)
     with pytest.raises(EncryptedSourceError, match="password"):
-        format_of("a.docx", OLE + "EncryptedPackage".encode("utf-16-le"))
+        format_of("a.xlsx", OLE + "EncryptedPackage".encode("utf-16-le"))
+    assert format_of("a.docx", OLE + "EncryptedPackage".encode("utf-16-le")).name == "docx"
 
 
 def test_every_reader_names_itself_as_the_registry_does():
