@@ -149,7 +149,7 @@ class Asking:
         self._attachment = Attachment(self._settings, folders, self._notes.progress, self.warn, start=True)
         passwords = Passwords(request.password, self._notes)
         reading = read_all(request, invocation, cache, self._notes, passwords)
-        self._looking = Looking(cache, passwords.options_for, reading.contents, self.warn)
+        self._looking = Looking(cache, reading.files, passwords.options_for, reading.contents, self.warn)
         self._timings["read_s"] = monotonic() - self._started
         self._told_reading(reading)
         self.outcome.model = self._attachment.profile.name
@@ -343,6 +343,7 @@ def read_all(
         include=request.include,
         exclude=request.exclude,
         use_ignores=request.use_ignores,
+        look_inside=False,  # whoever reads it opens it anyway
     )
     reading = (passwords or Passwords(request.password, notes)).read(
         found, stdin=invocation.stdin, cache=DocumentCache(cache), on_progress=told

@@ -1,9 +1,8 @@
 """A source looked at again: what nobody can see on its pages, and where a quote is printed."""
 
-import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,7 +10,11 @@ from lctx.core.citing.citation import Citation
 from lctx.core.document import Document
 from lctx.core.errors import SourceError
 from lctx.core.storage import ByteCache
-from lctx.formats.reader import DEFAULTS, ReadOptions
+from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
+from lctx.formats.sources import SourceFile, read_bytes
+
+if TYPE_CHECKING:
+    from lctx.formats.pdf_boxes import Box
 
 _Ranges = list[tuple[int, int]]
 
@@ -22,6 +25,7 @@ class Looking:
     def __init__(
         self,
         cache: ByteCache,
+        files: Iterable[SourceFile],
         options_for: Callable[[str], ReadOptions] = lambda _: DEFAULTS,
         contents: Mapping[str, bytes] | None = None,
         warn: Callable[[str], None] = lambda _: None,
@@ -30,11 +34,13 @@ class Looking:
 
         Args:
             cache: Where what was seen is kept, by the hash of the bytes; not of what needs a password.
+            files: What the documents were read from.
             options_for: What the reader of a source was told, by the source's path.
             contents: The bytes of sources that cannot be opened a second time, by path: standard input.
             warn: Told where a source could not be looked at.
         """
         self._cache = cache
+        self._files = {file.path: file for file in files}
         self._options_for = options_for
         self._contents = contents or {}
         self._warn = warn
@@ -90,36 +96,37 @@ class Looking:
 
     def with_boxes(self, citations: Sequence[Citation]) -> list[Citation]:
         """`citations` with the place on the page where each quote is printed, where that can be told."""
-        from lctx.formats.pdf_boxes import boxes_of
-
         result = list(citations)
         wanted: dict[int, list[int]] = {}
         for number, one in enumerate(citations):
-            if one.document.kind == "pdf" and one.location.chars:
+            if one.location.chars:
                 wanted.setdefault(id(one.document), []).append(number)
         for numbers in wanted.values():
             document = citations[numbers[0]].document
-            content = self._content_of(document)
-            if content is None:
-                continue
             places = [result[number].location.chars or (0, 0) for number in numbers]
             ranges = [(start - document.offset, end - document.offset) for start, end in places]
-            for number, box in zip(
-                numbers, boxes_of(document, content, ranges, self._options_for(document.path)), strict=True
-            ):
+            for number, box in zip(numbers, self.boxes(document, ranges), strict=True):
                 result[number] = replace(result[number], location=replace(result[number].location, box=box))
         return result
 
+    def boxes(self, document: Document, ranges: Sequence[tuple[int, int]]) -> "list[Box | None]":
+        """Where each stretch of `document.text` is printed on its page; None where nobody can tell."""
+        from lctx.formats.pdf_boxes import boxes_of
+
+        content = self._content_of(document) if document.kind == "pdf" else None
+        if content is None:
+            return [None] * len(ranges)
+        return boxes_of(document, content, ranges, self._options_for(document.path))
+
     def _content_of(self, document: Document) -> bytes | None:
         """The very bytes that were read, or None where they cannot be had any more."""
-        content = self._contents.get(document.path)
-        if content is None:
+        content, file = self._contents.get(document.path), self._files.get(document.path)
+        if content is None and file is not None:
             try:
-                content = Path(document.path).read_bytes()
-            except OSError:
+                content = read_bytes(file)
+            except SourceError:
                 return None
-        same = hashlib.sha256(content, usedforsecurity=False).hexdigest() == document.sha256
-        return content if same else None
+        return content if content is not None and sha256_of(content) == document.sha256 else None
 
 
 def _key(document: Document, page: int) -> str:

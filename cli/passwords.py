@@ -2,15 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from lctx.cli.arguments import STDIN
 from lctx.cli.clean import one_line
 from lctx.cli.notes import Notes
-from lctx.cli.sources import Reading, read_each, read_found
+from lctx.cli.sources import Reading, read_each, reading_of
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EncryptedSourceError, SourceError
 from lctx.formats.reader import ReadOptions
@@ -47,26 +46,14 @@ class Passwords:
         cache: DocumentCache,
         on_progress: Callable[[int, int, str], None] | None = None,
     ) -> Reading:
-        """As `read_found`; then a person at the terminal is asked for the passwords that are missing.
+        """As `read_found`; whoever is at the terminal is asked for the passwords that are missing.
 
         Raises:
             KeyboardInterrupt: Instead of a password.
         """
-        options = ReadOptions(password=self._given)
-        reading = read_found(found, stdin=stdin, cache=cache, on_progress=on_progress, options=options)
-        locked = [one for one in reading.unreadable if _needs_password(one)]
-        if not locked or not _somebody_is_there():
-            return reading
-        self._notes.clear()
-        left = list(found.files)  # of a file that was named in parts, each is read
-        for error in locked:
-            file = next((one for one in left if error.path in {one.path, one.name}), None)
-            if file is None:
-                continue
-            left.remove(file)
-            if opened := self._open(file, cache):
-                reading = _with(reading, error, opened)
-        return _in_order(reading, found, stdin=stdin)
+        contents: dict[str, bytes] = {}
+        results = self.read_each(found, stdin=stdin, cache=cache, on_progress=on_progress, contents=contents)
+        return reading_of(found, results, stdin=stdin, contents=contents)
 
     def read_each(
         self,
@@ -75,6 +62,7 @@ class Passwords:
         stdin: bool,
         cache: DocumentCache,
         on_progress: Callable[[int, int, str], None] | None = None,
+        contents: dict[str, bytes] | None = None,
     ) -> "Iterator[Result]":
         """As `read_each` of the sources, in the same order; whoever is at the terminal is asked on the way.
 
@@ -82,19 +70,20 @@ class Passwords:
             KeyboardInterrupt: Instead of a password.
         """
         options = ReadOptions(password=self._given)
-        results = read_each(found, stdin=stdin, cache=cache, on_progress=on_progress, options=options)
+        results = read_each(
+            found, stdin=stdin, cache=cache, on_progress=on_progress, options=options, contents=contents
+        )
         # Closing it ends the processes that read ahead.
         with closing(cast("Generator[Result]", results)):
             for number, result in enumerate(results):
                 if isinstance(result, SourceError) and _needs_password(result) and _somebody_is_there():
                     self._notes.clear()
-                    opened = self._open(found.files[number - stdin], cache)
-                    yield opened.documents[0] if opened and opened.documents else result
+                    yield self._open(found.files[number - stdin], cache) or result
                 else:
                     yield result
 
-    def _open(self, file: SourceFile, cache: DocumentCache) -> Reading | None:
-        """The source read with a password: one that opened another, else one that is typed now."""
+    def _open(self, file: SourceFile, cache: DocumentCache) -> "Result | None":
+        """What comes of it with a password: one that opened another, else one that is typed now."""
         for password in self._typed:
             if opened := self._try(file, password, cache):
                 return opened
@@ -108,14 +97,15 @@ class Passwords:
                 return opened
         return None
 
-    def _try(self, file: SourceFile, password: str, cache: DocumentCache) -> Reading | None:
+    def _try(self, file: SourceFile, password: str, cache: DocumentCache) -> "Result | None":
         """What came of it, readable or not; None where the password is the wrong one."""
         alone = Found((file,), (), ())
-        reading = read_found(alone, stdin=False, cache=cache, options=ReadOptions(password=password))
-        if any(map(_needs_password, reading.unreadable)):
+        options = ReadOptions(password=password)
+        (result,) = read_each(alone, stdin=False, cache=cache, options=options)
+        if isinstance(result, SourceError) and _needs_password(result):
             return None
         self._of[file.path] = password
-        return reading
+        return result
 
 
 def _needs_password(error: SourceError) -> bool:
@@ -142,23 +132,3 @@ def _typed_password(prompt: str) -> str:
         return getpass(prompt)  # of /dev/tty: standard input may be a source
     except EOFError:
         return ""
-
-
-def _with(reading: Reading, error: SourceError, opened: Reading) -> Reading:
-    others = tuple(one for one in reading.unreadable if one is not error)
-    return replace(
-        reading,
-        documents=(*reading.documents, *opened.documents),
-        unreadable=(*others, *opened.unreadable),
-        warnings=(*reading.warnings, *opened.warnings),
-    )
-
-
-def _in_order(reading: Reading, found: Found, *, stdin: bool) -> Reading:
-    names: Sequence[str] = [*[STDIN] * stdin, *(file.path for file in found.files)]
-    places = {name: place for place, name in reversed([*enumerate(names)])}
-    last = len(places)
-    return replace(
-        reading,
-        documents=tuple(sorted(reading.documents, key=lambda one: places.get(one.path, last))),
-    )

@@ -122,7 +122,7 @@ def _make(
         tokenizer_for(attachment, warn),
         cache,
         asked,
-        Looking(cache, passwords.options_for, reading.contents, warn).unseen,
+        Looking(cache, reading.files, passwords.options_for, reading.contents, warn).unseen,
     )
     _plan_trial(planning, Trial(request, inputs, hardware), warn)
     planning.plan_s = monotonic() - begun

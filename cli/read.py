@@ -189,22 +189,11 @@ class Showing:
             self.warn(f"{document.path}: {text}")
 
     def _look_near(self, found: "Found", options_for: "Callable[[str], ReadOptions]") -> None:
-        from lctx.formats.reader import sha256_of
-        from lctx.formats.sources import read_bytes
-
-        files = {file.path: file for file in found.files}
-
-        def opened(document: Document) -> "tuple[bytes, ReadOptions] | None":
-            file = files.get(document.path)
-            try:
-                content = read_bytes(file) if file else b""
-            except SourceError:
-                return None
-            is_same = sha256_of(content) == document.sha256
-            return (content, options_for(document.path)) if is_same else None
+        from lctx.cli.looking import Looking
+        from lctx.core.storage import ByteCache
 
         assert self._search is not None  # noqa: S101 - the caller looked
-        self._search.finish(opened)
+        self._search.finish(Looking(ByteCache(None), found.files, options_for).boxes)
         self._notes.clear()
         self._view.quotes(self._search.quotes)
 

@@ -3,15 +3,14 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
 from lctx.cli.reading_wire import Answer, Order, Task, receive, send
 from lctx.core.errors import DamagedSourceError, LimitError, SourceError
+from lctx.formats.interpreter import import_paths, interpreter
 from lctx.formats.sources import SourceFile
 
 MAX_FILE_S = 300.0
@@ -36,12 +35,8 @@ class ReadingProcess:
 
     def __init__(self, order: Order) -> None:
         """Start it; nothing is waited for."""
-        # An import path that is relative would follow the current directory into a repository under review.
-        places = [place for place in sys.path if Path(place).is_absolute()]
-        path = json.dumps([*places, str(Path(__file__).absolute().parents[2])])
-        options = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
         self._process = subprocess.Popen(
-            [sys.executable, *options, "-c", _START, path],
+            [*interpreter(site=True), _START, json.dumps(import_paths())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from lctx.cli.reading_process import ReadingProcess
 from lctx.cli.reading_wire import Order
 from lctx.cli.stamps import Stamps, stamp_of
 from lctx.core.document_cache import DocumentCache
+from lctx.core.tokens.shares import available_cores
 from lctx.formats.reader import ReadOptions
 from lctx.formats.sources import SourceFile
 
@@ -26,13 +27,6 @@ _MAX_BATCH_FILES = 64
 _MAX_BATCH_KNOWN = 256
 _MAX_AHEAD_BYTES = 128 << 20
 _WAIT_S = 0.1
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Run:

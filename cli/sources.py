@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,9 +17,9 @@ from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EmptySourceError, SourceError
 from lctx.formats.reader import DEFAULTS, ReadOptions
 from lctx.formats.registry import PDF
-from lctx.formats.sources import Found, Skipped, read_stdin
+from lctx.formats.sources import Found, Skipped, SourceFile, read_stdin
 
-__all__ = ["Reading", "nothing_read", "read_document", "read_each", "read_found", "read_sources"]
+__all__ = ["Reading", "nothing_read", "read_document", "read_each", "read_found", "reading_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Reading:
         unreadable: Named sources that could not be read.
         warnings: Of the readers, each with its source's name.
         skipped: Paths that were left out by rule, with the reason.
+        files: What the documents were read from, and what could not be read.
         contents: The bytes of what cannot be opened a second time, a PDF from standard input, by path.
     """
 
@@ -38,26 +39,8 @@ class Reading:
     unreadable: tuple[SourceError, ...]
     warnings: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    files: tuple[SourceFile, ...] = ()
     contents: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def read_sources(
-    found: Found,
-    *,
-    stdin: bool,
-    cache: DocumentCache,
-    on_progress: Callable[[int, int, str], None] | None = None,
-    options: ReadOptions = DEFAULTS,
-) -> Reading:
-    """Every source as a document, or why it is none; as `read_found`, where at least one must be read.
-
-    Raises:
-        SourceError: Not one source could be read: the first reason.
-    """
-    reading = read_found(found, stdin=stdin, cache=cache, on_progress=on_progress, options=options)
-    if not reading.documents:
-        raise nothing_read(reading.unreadable)
-    return reading
 
 
 def read_found(
@@ -78,12 +61,25 @@ def read_found(
         options: For the readers.
     """
     contents: dict[str, bytes] = {}
+    results = read_each(
+        found, stdin=stdin, cache=cache, on_progress=on_progress, options=options, contents=contents
+    )
+    return reading_of(found, results, stdin=stdin, contents=contents)
+
+
+def reading_of(
+    found: Found, results: Iterable[Result], *, stdin: bool, contents: Mapping[str, bytes]
+) -> Reading:
+    """All of `results` together.
+
+    Args:
+        found: The files.
+        results: As `read_each` gives them.
+        stdin: Whether the first is that of standard input.
+        contents: What `read_each` filled; by the end of `results` it is whole.
+    """
     with _collecting_no_garbage():
-        results = list(
-            read_each(
-                found, stdin=stdin, cache=cache, on_progress=on_progress, options=options, contents=contents
-            )
-        )
+        results = list(results)
     late = {one.file: result for one, result in zip(found.files, results[stdin:], strict=True)}
     found = found.passing_over(
         {file: result.reason for file, result in late.items() if isinstance(result, Skipped)}
@@ -92,7 +88,7 @@ def read_found(
     unreadable = (*found.errors, *(one for one in results if isinstance(one, SourceError)))
     told = (f"{one.path}: {text}" for one in documents for text in one.warnings)
     skipped = tuple((one.path, one.reason) for one in found.skipped)
-    return Reading(documents, unreadable, (*found.warnings, *told), skipped, contents)
+    return Reading(documents, unreadable, (*found.warnings, *told), skipped, found.files, contents)
 
 
 def read_each(

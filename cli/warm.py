@@ -76,7 +76,7 @@ def run_warm(request: Request, wanted: str, started: float) -> ExitCode:
                 attachment.tokenizer,
                 cache,
                 ask_settings(request, settings),
-                Looking(cache, passwords.options_for, reading.contents, notes.warning).unseen,
+                Looking(cache, reading.files, passwords.options_for, reading.contents, notes.warning).unseen,
             )
             planned, prefix = plan_prefix(inputs)
             attachment.needs(planned.plan)

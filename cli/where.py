@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from lctx.core.citing.find import Match, is_searchable, matches_of, nearest_of
 from lctx.core.document import Document, Location
 from lctx.core.errors import UsageError
-from lctx.formats.reader import ReadOptions
 
-Opener = Callable[[Document], tuple[bytes, ReadOptions] | None]
-"""A document -> the bytes that it was read from and what its reader was told; None where they are gone."""
+Boxes = Callable[[Document, Sequence[tuple[int, int]]], list[tuple[float, float, float, float] | None]]
+"""A document and stretches of its text -> where each is printed on its page, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +79,12 @@ class Search:
         if not all(quote.places for quote in self.quotes):
             self._documents.append(document)  # perhaps it holds what comes nearest
 
-    def finish(self, opener: Opener) -> None:
+    def finish(self, boxes: Boxes) -> None:
         """Look for what comes near, where nothing was found, and for the boxes of all places."""
         for quote in self.quotes:
             if not quote.places and (nearest := self._nearest(quote.text)):
                 quote.places = [nearest]
-        self._add_boxes(opener)
+        self._add_boxes(boxes)
 
     def _nearest(self, text: str) -> Place | None:
         best: Place | None = None
@@ -95,23 +94,14 @@ class Search:
                 best = Place(document, match, document.locate(match.start, match.end))
         return best
 
-    def _add_boxes(self, opener: Opener) -> None:
-        from lctx.formats.pdf_boxes import boxes_of
-
+    def _add_boxes(self, boxes: Boxes) -> None:
         wanted: dict[int, list[tuple[Quote, int]]] = {}
         for quote in self.quotes:
             for number, place in enumerate(quote.places):
-                if place.document.kind == "pdf":
-                    wanted.setdefault(id(place.document), []).append((quote, number))
+                wanted.setdefault(id(place.document), []).append((quote, number))
         for asked in wanted.values():
-            document = asked[0][0].places[asked[0][1]].document
-            opened = opener(document)
-            if opened is None:
-                continue  # the quote and its page hold without a box
-            matches = [quote.places[number].match for quote, number in asked]
-            ranges = [(match.start, match.end) for match in matches]
-            for (quote, number), box in zip(
-                asked, boxes_of(document, opened[0], ranges, opened[1]), strict=True
-            ):
-                place = quote.places[number]
+            places = [quote.places[number] for quote, number in asked]
+            ranges = [(place.match.start, place.match.end) for place in places]
+            found = boxes(places[0].document, ranges)
+            for (quote, number), place, box in zip(asked, places, found, strict=True):
                 quote.places[number] = replace(place, location=replace(place.location, box=box))

@@ -27,6 +27,7 @@ from lctx.core.errors import (
     ScannedSourceError,
     SourceError,
 )
+from lctx.formats.interpreter import import_paths, interpreter
 
 _Record = TypeVar("_Record")
 _SMALLER = "split the file into smaller parts and name those instead"
@@ -41,7 +42,7 @@ _RAISED = {
         ScannedSourceError,
     )
 }
-# Without `site` the interpreter starts in a third of the time; the order brings the paths that it would find.
+# The order brings the paths that `site` would find.
 _START = """
 import json, sys
 order = json.loads(sys.argv[1])
@@ -139,8 +140,7 @@ def _lines(  # noqa: PLR0917
         LimitError: It ran into a ceiling.
         DamagedSourceError: It crashed.
     """
-    options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
-    command = [sys.executable, *options, "-c", _START, _order(reader, len(content), ceilings)]
+    command = [*interpreter(), _START, _order(reader, len(content), ceilings)]
     pipe = subprocess.PIPE
     num_lines = 0
     with _Child(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as child:
@@ -250,11 +250,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _order(reader: str, size: int, ceilings: Ceilings) -> str:
     module, _, function = reader.partition(":")
-    # An import path that is relative would follow the current directory into a repository under review.
-    places = [place for place in sys.path if Path(place).is_absolute()]
     return json.dumps(
         {
-            "path": [*places, str(Path(__file__).absolute().parents[2])],
+            "path": import_paths(),
             "module": module,
             "function": function,
             "size": size,

@@ -8,13 +8,12 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
 from threading import BoundedSemaphore, Lock
 
 import msgspec
 
+from lctx.formats.interpreter import import_paths, interpreter
 from lctx.formats.outline import Stretch
 
 MAX_BYTES = 2 << 20
@@ -25,7 +24,7 @@ _SECONDS, _SECONDS_A_BYTE = 2.0, 6e-6
 _PATIENCE_S = 600.0
 """By the clock; only a child that something holds up comes near it."""
 _DECODER = msgspec.msgpack.Decoder(list[Stretch])
-# Without `site` the interpreter starts in a third of the time; the list brings the paths that it would find.
+# The list brings the paths that `site` would find.
 _START = """
 import json, sys
 sys.path += json.loads(sys.argv[1])
@@ -64,11 +63,7 @@ class _Child:
     """One process that parses."""
 
     def __init__(self) -> None:
-        options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
-        # A path that is relative would follow the current directory into a repository under review.
-        paths = [path for path in sys.path if Path(path).is_absolute()]
-        paths.append(str(Path(__file__).absolute().parents[2]))
-        command = [sys.executable, *options, "-c", _START, json.dumps(paths)]
+        command = [*interpreter(), _START, json.dumps(import_paths())]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         self._selector = selectors.DefaultSelector()

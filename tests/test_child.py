@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from lctx.core.errors import DamagedSourceError, EncryptedSourceError, LimitError, SourceError
-from lctx.formats import child
+from lctx.formats import interpreter
 from lctx.formats.child import Ceilings, run_in_child
 
 READERS = """
@@ -207,7 +207,7 @@ def test_a_missing_library_is_not_blamed_on_the_file(run):
 
 def test_an_interpreter_that_does_not_start_is_not_blamed_on_the_file(run, monkeypatch):
     """This test ensures that a child that cannot even import lctx is an internal error."""
-    monkeypatch.setattr(child, "__file__", "/nowhere/lctx/formats/child.py")
+    monkeypatch.setattr(interpreter, "__file__", "/nowhere/lctx/formats/interpreter.py")
     monkeypatch.setattr("sys.path", [])
     with pytest.raises(RuntimeError, match="child_readers:words did not start"):
         run("words")

@@ -13,7 +13,7 @@ from cli_answers import SAMPLE
 from pdf_files import pdf_of
 
 from lctx.cli import reading, reading_process, reading_run, stamps
-from lctx.cli.sources import read_document, read_each, read_found, read_sources
+from lctx.cli.sources import Reading, nothing_read, read_document, read_each, read_found
 from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EmptySourceError, LimitError, MissingSourceError
@@ -33,6 +33,14 @@ def folder(tmp_path):
 
 def names(folder) -> list[str]:
     return [str(folder / "a.pdf"), *(str(folder / f"{number}.txt") for number in (7, 3, 19, 0, 11, 5))]
+
+
+def read_sources(found, **more) -> Reading:
+    """As a command reads: nothing at all is an error."""
+    reading = read_found(found, **more)
+    if not reading.documents:
+        raise nothing_read(reading.unreadable)
+    return reading
 
 
 def no_cache() -> DocumentCache:

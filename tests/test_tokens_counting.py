@@ -93,7 +93,7 @@ def test_tiktoken_changes_no_count_and_no_id(table, texts, expected, monkeypatch
 def test_shares_change_no_count(table, texts, expected, num_shares, monkeypatch):
     """This test ensures that several processes count what one does, in the same order."""
     monkeypatch.setattr(shares, "_SHARE", 1000)
-    monkeypatch.setattr(shares, "_num_cores", lambda: num_shares)
+    monkeypatch.setattr(shares, "available_cores", lambda: num_shares)
     started = []
     monkeypatch.setattr(subprocess.Popen, "__init__", noted(started))
     tokenizer = SentencePieceTokenizer("gemma", {}, lambda: table)
@@ -117,7 +117,7 @@ def noted(started):
 def test_a_share_that_is_lost_is_counted_here(table, texts, expected, end, monkeypatch):
     """This test ensures that counts are whole where a process dies, or cannot be started."""
     monkeypatch.setattr(shares, "_SHARE", 1000)
-    monkeypatch.setattr(shares, "_num_cores", lambda: 2)
+    monkeypatch.setattr(shares, "available_cores", lambda: 2)
     if end == "killed":
         give = shares._give
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lctx.core.citing.squeeze import squeeze
-from lctx.core.citing.verify import MIN_MATCH, MIN_QUOTE_CHARS
+from lctx.core.citing.verify import MIN_MATCH, MIN_QUOTE_CHARS, furniture_of
 from lctx.core.document import Document
 
 _WINDOW = 1 << 20
@@ -56,10 +56,9 @@ def matches_of(quote: str, document: Document) -> list[Match]:
         raise ValueError("a quote without a character to look for")
     run = _plain_run(wanted)
     found: set[Range] = set()
-    furniture = _furniture(document)
     for low, high in _windows(document.text, wanted):
         part = document.text[low:high]
-        within = _within(furniture, low, high)
+        within = furniture_of(document, low, high)
         for skipped in [[], within] if within else [[]]:
             if run in _comparable(part, skipped):
                 found.update(_verbatim(wanted, part, low, skipped))
@@ -74,9 +73,8 @@ def nearest_of(quote: str, document: Document) -> Match | None:
     if len(wanted) < MIN_QUOTE_CHARS:
         return None  # so short a text is like almost anything
     best: Match | None = None
-    furniture = _furniture(document)
     for low, high in _windows(document.text, wanted):
-        source = squeeze(document.text[low:high], _within(furniture, low, high))
+        source = squeeze(document.text[low:high], furniture_of(document, low, high))
         if len(source.text) < len(wanted):
             continue  # it would be aligned the other way round
         cutoff = max(MIN_MATCH, best.share * 100 if best else 0.0)
@@ -112,16 +110,6 @@ def _verbatim(wanted: str, part: str, low: int, skipped: Sequence[Range]) -> Ite
         start, end = source.original(at, at + len(wanted))
         yield low + start, low + end
         at = source.text.find(wanted, at + len(wanted))
-
-
-def _furniture(document: Document) -> list[Range]:
-    return [(block.start, block.end) for block in document.blocks if block.kind == "furniture"]
-
-
-def _within(stretches: Sequence[Range], low: int, high: int) -> list[Range]:
-    return [
-        (max(start - low, 0), min(end, high) - low) for start, end in stretches if start < high and end > low
-    ]
 
 
 def _plain_run(wanted: str) -> bytes:

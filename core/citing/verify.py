@@ -61,16 +61,20 @@ def verify_quote(
     return Verdict(Status.UNVERIFIED, document, start, end)
 
 
-def _running_on(wanted: str, document: Document, start: int, end: int) -> tuple[int, int] | None:
-    """Where `wanted` stands partly inside the stretch and partly beside it; None where it does not."""
-    reach = _FURNITURE_CHARS + 2 * len(wanted)
-    low, high = max(start - reach, 0), min(end + reach, len(document.text))
-    furniture = [
+def furniture_of(document: Document, low: int, high: int) -> list[tuple[int, int]]:
+    """What pages repeat around their text in `document.text[low:high]`, counted from `low`; sorted."""
+    return [
         (max(block.start - low, 0), min(block.end, high) - low)
         for block in document.blocks_of(low, high)
         if block.kind == "furniture"
     ]
-    found = _verbatim(wanted, squeeze(document.text[low:high], furniture))
+
+
+def _running_on(wanted: str, document: Document, start: int, end: int) -> tuple[int, int] | None:
+    """Where `wanted` stands partly inside the stretch and partly beside it; None where it does not."""
+    reach = _FURNITURE_CHARS + 2 * len(wanted)
+    low, high = max(start - reach, 0), min(end + reach, len(document.text))
+    found = _verbatim(wanted, squeeze(document.text[low:high], furniture_of(document, low, high)))
     if found is None:
         return None
     first, last = low + found[0], low + found[1]

@@ -54,7 +54,7 @@ def _shares(texts: Sequence[str]) -> list[Sequence[str]]:
     """`texts` in as many parts of about the same length as are worth it; at least one."""
     ends = list(accumulate(map(len, texts)))
     total = ends[-1] if ends else 0
-    num_shares = max(1, min(_num_cores(), _MAX_SHARES, total // _SHARE))
+    num_shares = max(1, min(available_cores(), _MAX_SHARES, total // _SHARE))
     edges = [0]
     for index, end in enumerate(ends, 1):
         if end * num_shares >= total * len(edges):
@@ -62,7 +62,8 @@ def _shares(texts: Sequence[str]) -> list[Sequence[str]]:
     return [texts[start:end] for start, end in pairwise([*edges[:num_shares], len(texts)])]
 
 
-def _num_cores() -> int:
+def available_cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
