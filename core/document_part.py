@@ -68,7 +68,7 @@ def _cut(document: Document, start: int, end: int, warnings: tuple[str, ...]) ->
 
 def _blocks_of(document: Document, start: int, end: int) -> Iterator[Block]:
     """The blocks within, cut at the edges; what comes before the first stands under the headings above it."""
-    inside = [block for block in document.blocks if block.start < end and block.end > start]
+    inside = document.blocks_of(start, end)
     begin = min(inside[0].start if inside else end, end)
     above = document.block_at(start)
     if above and begin > start and (above.heading or above.symbol):

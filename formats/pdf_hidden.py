@@ -4,12 +4,12 @@ pdfium opens the file again, in child processes, and draws the pages where somet
 """
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from lctx.core.document import Document
-from lctx.formats.child import Ceilings, run_in_child
+from lctx.formats.child import Ceilings
+from lctx.formats.children import run_in_children
 from lctx.formats.pdf_digest import digest_of
 from lctx.formats.pdf_wire import Hidden
 from lctx.formats.reader import DEFAULTS, ReadOptions
@@ -65,15 +65,11 @@ def _looked_for(
     num_parts = max(min(options.processes, len(pages) // _MIN_PAGES), 1)
     # Neighbours cost alike: dealt out in turn, no process waits long for another.
     parts = [part for number in range(num_parts) if (part := [page - 1 for page in pages[number::num_parts]])]
-
-    def look(part: list[int]) -> list[Hidden]:
-        arguments = {"pages": part, "password": options.password}
-        return run_in_child(_HIDDEN, document.path, content, _RECORDS, _CEILINGS, arguments)
-
-    if len(parts) <= 1:
-        return [record for part in parts for record in look(part)]
-    with ThreadPoolExecutor(len(parts)) as threads:
-        return [record for records in threads.map(look, parts) for record in records]
+    if not parts:
+        return []
+    arguments = [{"pages": part, "password": options.password} for part in parts]
+    found = run_in_children(_HIDDEN, document.path, content, _RECORDS, _CEILINGS, arguments)
+    return [record for records in found for record in records]
 
 
 def _is_blank(document: Document, start: int, end: int) -> bool:
