@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -165,3 +165,16 @@ def vllm_server(vllm_python: Path, vllm_model_dir: Path) -> Iterator[VllmServer]
         finally:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+@pytest.fixture
+def lctx(lctx_home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, str, str]]:
+    """Runs `lctx read` in this process: exit code, standard output, standard error."""
+    from lctx.cli import app
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = app.run(["read", *arguments], time.monotonic())
+        captured = capfdbinary.readouterr()
+        return code, captured.out.decode(), captured.err.decode()
+
+    return run

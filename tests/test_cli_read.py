@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pdf_files import pdf_of, pdfium_pages
 
-from lctx.cli import app
 from lctx.cli.clean import visible
 from lctx.cli.read_outline import outline_of, summary
 from lctx.cli.read_record import num_lines, read_schema, source_part
@@ -48,18 +47,6 @@ def folder(tmp_path, monkeypatch):
     (work / "two.pdf").write_bytes(pdf_of([["First page", "second line"], ["Last page"]]))
     monkeypatch.chdir(work)
     return work
-
-
-@pytest.fixture
-def lctx(lctx_home, capfdbinary):
-    """Runs a command line in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[ExitCode, str, str]:
-        code = app.run(["read", *arguments], time.monotonic())
-        captured = capfdbinary.readouterr()
-        return code, captured.out.decode(), captured.err.decode()
-
-    return run
 
 
 def document(text: str, *spans: Span, blocks: tuple[Block, ...] = (), **more) -> Document:

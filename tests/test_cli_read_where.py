@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,23 +10,10 @@ import pypdfium2
 import pytest
 from cli_answers import CONTRACT, SAMPLE, run_lctx
 
-from lctx.cli import app
 from lctx.cli.read_record import read_schema
 from lctx.core.errors import ExitCode
 
 TRIAL = "the right of trial by jury shall be preserved"
-
-
-@pytest.fixture
-def lctx(lctx_home, capfdbinary):
-    """Runs a command line in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[ExitCode, str, str]:
-        code = app.run(["read", *arguments], time.monotonic())
-        captured = capfdbinary.readouterr()
-        return code, captured.out.decode(), captured.err.decode()
-
-    return run
 
 
 @pytest.fixture
