@@ -46,7 +46,7 @@ class Passwords:
         cache: DocumentCache,
         on_progress: Callable[[int, int, str], None] | None = None,
     ) -> Reading:
-        """As `read_found`; whoever is at the terminal is asked for the passwords that are missing.
+        """All of `found` together; whoever is at the terminal is asked for the passwords that are missing.
 
         Raises:
             KeyboardInterrupt: Instead of a password.

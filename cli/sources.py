@@ -19,7 +19,7 @@ from lctx.formats.reader import DEFAULTS, ReadOptions
 from lctx.formats.registry import PDF
 from lctx.formats.sources import Found, Skipped, SourceFile, read_stdin
 
-__all__ = ["Reading", "nothing_read", "read_document", "read_each", "read_found", "reading_of"]
+__all__ = ["Reading", "nothing_read", "read_document", "read_each", "reading_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +43,10 @@ class Reading:
     contents: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def read_found(
-    found: Found,
-    *,
-    stdin: bool,
-    cache: DocumentCache,
-    on_progress: Callable[[int, int, str], None] | None = None,
-    options: ReadOptions = DEFAULTS,
-) -> Reading:
-    """Every source as a document, or why it is none; perhaps not one could be read.
-
-    Args:
-        found: The files.
-        stdin: Whether standard input is one more source, before the files.
-        cache: Where documents are kept by the hash of their bytes.
-        on_progress: Called with how many are read, of how many, and the one that was.
-        options: For the readers.
-    """
-    contents: dict[str, bytes] = {}
-    results = read_each(
-        found, stdin=stdin, cache=cache, on_progress=on_progress, options=options, contents=contents
-    )
-    return reading_of(found, results, stdin=stdin, contents=contents)
-
-
 def reading_of(
     found: Found, results: Iterable[Result], *, stdin: bool, contents: Mapping[str, bytes]
 ) -> Reading:
-    """All of `results` together.
+    """Every source as a document, or why it is none; perhaps not one could be read.
 
     Args:
         found: The files.

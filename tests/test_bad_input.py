@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from cli_answers import LCTX, SAMPLE, environment, run_lctx
+from readings import read_found
 from scripted_server import ScriptedServer
 from source_trees import git, own_git_settings, write
 
-from lctx.cli.sources import read_found
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import DamagedSourceError, LimitError, MissingSourceError, SourceError
 from lctx.core.storage import ByteCache

@@ -253,7 +253,7 @@ def test_a_fault_of_ours_is_70_in_every_format(tmp_path, folder, engine, wanted)
     (tmp_path / "sitecustomize.py").write_text(
         "import lctx.cli.sources as sources\n"
         "def crash(*arguments, **named):\n    raise ZeroDivisionError('a planted fault')\n"
-        "sources.read_found = crash\n",
+        "sources.read_each = crash\n",
         "utf-8",
     )
     arguments = via(engine, "notes.md", QUESTION, "--format", wanted)

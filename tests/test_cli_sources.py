@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 from cli_answers import SAMPLE
 from pdf_files import pdf_of
+from readings import read_found, read_sources
 
 from lctx.cli import reading, reading_process, reading_run, stamps
-from lctx.cli.sources import Reading, nothing_read, read_document, read_each, read_found
+from lctx.cli.sources import read_document, read_each
 from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EmptySourceError, LimitError, MissingSourceError
@@ -33,14 +34,6 @@ def folder(tmp_path):
 
 def names(folder) -> list[str]:
     return [str(folder / "a.pdf"), *(str(folder / f"{number}.txt") for number in (7, 3, 19, 0, 11, 5))]
-
-
-def read_sources(found, **more) -> Reading:
-    """As a command reads: nothing at all is an error."""
-    reading = read_found(found, **more)
-    if not reading.documents:
-        raise nothing_read(reading.unreadable)
-    return reading
 
 
 def no_cache() -> DocumentCache:
@@ -392,7 +385,7 @@ def test_an_interrupt_ends_everything(tree, tmp_path):
     code = """
 import os, signal, sys, threading
 from lctx.cli import reading_run
-from lctx.cli.sources import read_found
+from lctx.cli.sources import read_each
 from lctx.core.document_cache import DocumentCache
 from lctx.core.storage import ByteCache
 from lctx.formats.sources import find_sources
@@ -402,7 +395,7 @@ def stop(done, total, name):
     if done == 100:
         os.killpg(0, signal.SIGINT)
 try:
-    read_found(find_sources(sys.argv[1:]), stdin=False, cache=DocumentCache(ByteCache(None)), on_progress=stop)
+    list(read_each(find_sources(sys.argv[1:]), stdin=False, cache=DocumentCache(ByteCache(None)), on_progress=stop))
 except KeyboardInterrupt:
     print("interrupted")
 """
