@@ -54,6 +54,15 @@ def lctx_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     stop_servers(home / "run")
 
 
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One home for all tests of a module: the secret behind the fence, and what is made once. No engines."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LCTX_HOME", str(home))
+        yield home
+
+
 @pytest.fixture
 def runtime() -> Iterator[Path]:
     """A runtime directory short enough for a socket. Nothing may be left running in it."""

@@ -15,6 +15,8 @@ from lctx.core.engine.protocol import Message
 from lctx.core.errors import DoesNotFitError, EngineError
 from lctx.core.models.profile import Capability
 
+pytestmark = pytest.mark.usefixtures("module_home")
+
 HARBOUR = document("The harbour of Vell was built in 1807 by Anna Brandt.\n", "harbour.txt")
 LAMP = document("The lighthouse burned in 1911 and a new lamp came from Hamburg.\n", "lamp.txt")
 MAYOR = document("The mayor resigned in March over the price of bread.\n", "mayor.txt")
@@ -25,14 +27,6 @@ TOLD = (
     "The mayor resigned over the price of bread [S3]."
 )
 TEXT = "Anna Brandt built the harbour in 1807. The lighthouse burned in 1911.\n\nThe mayor resigned over the price of bread."
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A home for the secret behind the fence."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -56,16 +56,7 @@ def number(text):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """One home for all: the secret behind the fence, and the embedded model once it is put together."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def ask(gemma_gguf, model_cache, home):
+def ask(gemma_gguf, model_cache, module_home):
     """Asks the embedded model's planner about the samples of the manual."""
     profile = embedded_profile(gemma_gguf)
     tokenizer = load_tokenizer(profile, model_cache)
@@ -287,12 +278,12 @@ def test_the_guide_has_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[shlex.join(arguments) for arguments, *_ in COMMANDS])
-def test_the_guide_s_commands_do_what_it_says(tmp_path, gemma_gguf, home, command):
+def test_the_guide_s_commands_do_what_it_says(tmp_path, gemma_gguf, module_home, command):
     """This test ensures that each command ends as the guide says, and prints the lines that it shows."""
     arguments, code, shown = command
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     # The guide shows a machine without a GPU.
-    done = run_lctx(home, *arguments, cwd=tmp_path, CUDA_VISIBLE_DEVICES="-1")
+    done = run_lctx(module_home, *arguments, cwd=tmp_path, CUDA_VISIBLE_DEVICES="-1")
     told = (done.stdout + done.stderr).decode()
     assert done.returncode == code, told
     assert "-o" not in arguments or (tmp_path / arguments[-1]).exists()

@@ -14,17 +14,11 @@ from lctx.core.errors import DoesNotFitError
 from lctx.core.models.rope import rope_from_config
 from lctx.core.planning.kv_cache import KvDtype
 
+pytestmark = pytest.mark.usefixtures("module_home")
+
 LINES = [f"The harbour was widened in {1800 + number} by master {number}.\n\n" for number in range(900)]
 TOKENIZER = PieceTokenizer()
 QUESTION = "Who widened the harbour in 1850?"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A home of their own for the secret of the fence."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from lctx.core.planning.kv_cache import kv_cache_bytes
 from lctx.core.planning.plan import ContextBudget
 from lctx.formats.pdf import read_pdf
 
+pytestmark = pytest.mark.usefixtures("module_home")
+
 WORDS = [
     "harbour",
     "pilot",
@@ -53,14 +55,6 @@ QUESTIONS = st.sampled_from(
 LONG = "".join(
     f"Line {number} of the log speaks of the harbour and its {number % 7} lamps.\n" for number in range(900)
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A home for the secret behind the fence."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from lctx.core.models.cards import model_cards
 from lctx.core.planning.kv_blocks import KvSettings, plan_blocks
 from lctx.core.planning.kv_cache import KvDtype, kv_cache_bytes
 
+pytestmark = pytest.mark.usefixtures("module_home")
+
 PROSE = [
     "The harbour was built in 1807 by the pilots of Vell.",
     "A lamp burns on the pier; the pilot tends it at night.",
@@ -101,14 +103,6 @@ def known(wished: Mapping[str, tuple], documents):
         name: tuple(row for row in rows if row[0] in paths) for name, rows in wished.items() if name != "pins"
     }
     return {"pins": tuple(path for path in wished["pins"] if path in paths), **kept}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A home for the secret behind the fence."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,10 @@ from lctx.core.models.derive import card_profile
 from lctx.core.planning.cost import Cost
 from lctx.core.tokens.estimate import EstimatingTokenizer
 
+pytestmark = pytest.mark.usefixtures("module_home")
+
 LINES = [f"The harbour was widened in {1800 + number} by master {number}.\n\n" for number in range(900)]
 TOKENIZER = PieceTokenizer()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A home of their own for the secret of the fence."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture(scope="module")

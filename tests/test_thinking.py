@@ -15,6 +15,8 @@ from lctx.core.errors import DoesNotFitError, EngineError
 from lctx.core.models.profile import Capability
 from lctx.core.models.reasoning import HARMONY, THINK
 
+pytestmark = pytest.mark.usefixtures("module_home")
+
 SOURCES = [
     document("The harbour of Vell was built in 1807 by Anna Brandt.\n", "harbour.txt"),
     document(
@@ -35,14 +37,6 @@ TEXT = (
 THOUGHT = "The log [S2] quotes a <tag>; NOT FOUND would be wrong. Bertha Stone built it [S9]."
 OPENING = TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
 HARMONIC = f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant<|channel|>final<|message|>{SAID}<|return|>"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A home for the secret behind the fence."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCTX_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 def model(folder, markers, template=TEMPLATE, capabilities=tuple(Capability)):
