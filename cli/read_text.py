@@ -14,6 +14,7 @@ from lctx.core.document import Document, Location, Span
 _HEAD = "==> {} <==\n"
 _LIKE_A_HEAD = re.compile(r"^(?=\\*==> )", re.MULTILINE)
 _INDENT = "  "
+_ANYWHERE = Location()
 
 
 def text_of(document: Document) -> Iterator[str]:
@@ -67,6 +68,8 @@ def _stretches(document: Document) -> list[tuple[int, int, str]]:
 
     The place is empty where it is the whole source.
     """
+    if len(document.spans) == 1 and document.spans[0].location == _ANYWHERE:
+        return [(0, len(document.text), "")]  # as nearly all files of a tree; looking for a place takes long
 
     def kind(span: Span) -> tuple[object, ...]:
         place = span.location

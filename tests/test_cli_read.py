@@ -289,6 +289,16 @@ def test_what_a_terminal_would_obey_is_shown():
     )
 
 
+@pytest.mark.parametrize("around", ["", "plain\n\ttext", "naïve – 汉字 \U0001f600"])
+def test_no_sign_is_unseen_whatever_stands_around_it(around):
+    """This test ensures that text is told to be clean only where it holds none of what a person cannot see."""
+    unseen = [*range(9), *range(0x0B, 0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, 0x200E, 0x200F, 0xFFFE]
+    unseen += [*range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xFFF9, 0xFFFC)]
+    unseen += [*range(0xD800, 0xE000), *range(0xE0000, 0xE0080)]
+    assert visible(around) == around
+    assert not [sign for sign in map(chr, unseen) if sign in visible(f"{around}{sign}{around}")]
+
+
 @given(st.text("ab\r\n\x0b\x0c\x1c\x85\u2028\ufffe\u00ad\x1b", max_size=40))
 def test_lines_are_those_that_editors_count(text):
     """This test ensures that the number before a line is that of the location, whatever the text holds."""
