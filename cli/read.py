@@ -4,7 +4,6 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from lctx.cli.ask import told_error
 from lctx.cli.exit import exit_code_of
 from lctx.cli.failure import internal_error
 from lctx.cli.notes import Notes, join_few
@@ -206,7 +205,9 @@ class Showing:
                 f"--where: it stands nowhere word for word: {quoted}",
                 "check the words, or quote fewer of them",
             )
-        if self._num_read:
+        if self._num_read and self._unreadable:
+            from lctx.cli.ask import told_error  # brings all that answers questions
+
             for one in self._unreadable:
                 self.warn(told_error(one))
         num_unreadable = len(self._unreadable) if self._num_read else 0

@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from lctx.cli.clean import one_line, visible
 from lctx.cli.places import place_in, place_parts, source_name
-from lctx.cli.read_outline import OutlineEntry
-from lctx.cli.where import Place, Quote
 from lctx.core.document import Document, Location, Span
+
+if TYPE_CHECKING:
+    from lctx.cli.read_outline import OutlineEntry
+    from lctx.cli.where import Place, Quote
 
 _HEAD = "==> {} <==\n"
 _LIKE_A_HEAD = re.compile(r"^(?=\\*==> )", re.MULTILINE)
@@ -40,7 +43,7 @@ def numbered_text_of(document: Document) -> Iterator[str]:
             yield f"{place}{at}{line}"
 
 
-def outline_text_of(document: Document, entries: Sequence[OutlineEntry]) -> Iterator[str]:
+def outline_text_of(document: Document, entries: "Sequence[OutlineEntry]") -> Iterator[str]:
     """One line a heading or definition, indented as they nest, with place and explanation."""
     yield _HEAD.format(source_name(document.path))
     for entry in entries:
@@ -50,7 +53,7 @@ def outline_text_of(document: Document, entries: Sequence[OutlineEntry]) -> Iter
         yield f"{_INDENT * entry.level}{title}  [{', '.join(place)}]{told}\n"
 
 
-def places_text_of(quotes: Sequence[Quote]) -> Iterator[str]:
+def places_text_of(quotes: "Sequence[Quote]") -> Iterator[str]:
     """One line a place: where it is, how much of the quote stands there, and what does."""
     for quote in quotes:
         for place in quote.places:
@@ -58,7 +61,7 @@ def places_text_of(quotes: Sequence[Quote]) -> Iterator[str]:
             yield f'{where}{_share(place)}: "{one_line(place.text)}"\n'
 
 
-def _share(place: Place) -> str:
+def _share(place: "Place") -> str:
     # Rounded down: what is not whole must not look so.
     return "" if place.is_verbatim else f" (approximate, {int(place.match.share * 100)} %)"
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from lctx.cli.output import Sink
-from lctx.cli.read_outline import outline_of
 from lctx.core.document import Document
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ class TextView:
         from lctx.cli import read_text
 
         if self._outline:
+            from lctx.cli.read_outline import outline_of
+
             return read_text.outline_text_of(document, outline_of(document))
         return read_text.numbered_text_of(document) if self._numbered else read_text.text_of(document)
 
@@ -105,6 +106,7 @@ class JsonView:
         self._sink.write(f"{before}\n{_SHIFT}{row}")
 
     def _part(self, document: Document) -> "SourcePart":
+        from lctx.cli.read_outline import outline_of
         from lctx.cli.read_record import source_part
 
         entries = outline_of(document) if self._outline else None
