@@ -5,15 +5,11 @@ crosses back as data and is checked against a type, never unpickled.
 """
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -27,7 +23,9 @@ from lctx.core.errors import (
     ScannedSourceError,
     SourceError,
 )
-from lctx.formats.interpreter import import_paths, interpreter
+from lctx.formats.child_process import RunningChild, start_child
+from lctx.formats.interpreter import import_paths
+from lctx.formats.zygote import give_up
 
 _Record = TypeVar("_Record")
 _SMALLER = "split the file into smaller parts and name those instead"
@@ -42,16 +40,6 @@ _RAISED = {
         ScannedSourceError,
     )
 }
-# The order brings the paths that `site` would find.
-_START = """
-import json, sys
-order = json.loads(sys.argv[1])
-sys.path += order["path"]
-from lctx.formats.child_main import main
-main(order)
-"""
-
-
 # A C++ library aborts where memory is refused; the system kills where it has none left.
 _OUT_OF_MEMORY = ("SIGABRT", "SIGKILL")
 _NEARLY = 0.75
@@ -85,6 +73,10 @@ class _Failure(msgspec.Struct, tag="failure"):
     hint: str | None
 
 
+class _LostError(Exception):
+    """The zygote ended, and the child with it: nobody can tell why."""
+
+
 def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
     reader: str,
     path: str,
@@ -92,7 +84,7 @@ def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
     decoder: msgspec.json.Decoder[_Record],
     ceilings: Ceilings,
     arguments: Mapping[str, Any] = MappingProxyType({}),
-    on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
+    on_start: Callable[[RunningChild], None] | None = None,
 ) -> list[_Record]:
     """What `reader` yields for `content`, each record checked against the type of `decoder`.
 
@@ -109,21 +101,36 @@ def run_in_child(  # noqa: PLR0917 - a reader, its file, and how it runs
         SourceError: What the reader raised; LimitError where a ceiling was reached, DamagedSourceError where
             the child crashed, its reader failed, or what it wrote is not what it should.
     """
-    records: list[_Record] = []
-    last = b""
+
+    def lines() -> Generator[bytes]:
+        return _lines(reader, path, content, ceilings, arguments, on_start)
+
     try:
-        with closing(_lines(reader, path, content, ceilings, arguments, on_start)) as lines:
-            for line in lines:
-                # Decoded as they come: what was written is never held beside what was read from it.
-                if last:
-                    records.append(decoder.decode(last))
-                last = line
-        ending = msgspec.json.decode(last, type=_Done | _Failure)
+        try:
+            records, ending = _decoded(lines(), decoder)
+        except _LostError:
+            give_up()
+            records, ending = _decoded(lines(), decoder)
     except msgspec.MsgspecError as error:
         raise DamagedSourceError(path, f"its reader ended in the middle of it ({error})", _ANEW) from error
     if isinstance(ending, _Failure):
         raise _as_error(path, ending, ceilings)
     return records
+
+
+def _decoded(
+    lines: Generator[bytes], decoder: msgspec.json.Decoder[_Record]
+) -> tuple[list[_Record], _Done | _Failure]:
+    """The records that a child writes, and the last one."""
+    records: list[_Record] = []
+    last = b""
+    with closing(lines):
+        for line in lines:
+            # Decoded as they come: what was written is never held beside what was read from it.
+            if last:
+                records.append(decoder.decode(last))
+            last = line
+    return records, msgspec.json.decode(last, type=_Done | _Failure)
 
 
 def _lines(  # noqa: PLR0917
@@ -132,7 +139,7 @@ def _lines(  # noqa: PLR0917
     content: bytes,
     ceilings: Ceilings,
     arguments: Mapping[str, Any],
-    on_start: Callable[[subprocess.Popen[bytes]], None] | None,
+    on_start: Callable[[RunningChild], None] | None,
 ) -> Generator[bytes]:
     """Each line that the child writes; at the end it has ended by itself.
 
@@ -140,10 +147,9 @@ def _lines(  # noqa: PLR0917
         LimitError: It ran into a ceiling.
         DamagedSourceError: It crashed.
     """
-    command = [*interpreter(), _START, _order(reader, len(content), ceilings)]
-    pipe = subprocess.PIPE
+    order = _order(reader, len(content), ceilings)
     num_lines = 0
-    with _Child(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as child:
+    with start_child(order) as child:
         given = threading.Thread(target=_give, args=(child, arguments, content), daemon=True)
         clock = _Clock(child, ceilings.seconds)
         try:
@@ -162,14 +168,23 @@ def _lines(  # noqa: PLR0917
                 given.join()
     if clock.has_struck:
         raise LimitError(path, f"reading it takes more than {ceilings.seconds:g} s", _SMALLER)
-    if child.returncode < 0:
-        raise _ended_by(_signal_name(-child.returncode), path, ceilings, child.peak_bytes)
-    if child.returncode and not num_lines:
+    if child.is_lost:
+        raise _LostError
+    code = child.wait()
+    if code < 0:
+        raise _ended_by(_signal_name(-code), path, ceilings, child.peak_bytes)
+    if code and not num_lines:
         # Readers cannot end like this: the interpreter could not start, or found no lctx.
-        raise RuntimeError(f"{reader} did not start in a child process (exit code {child.returncode})")
+        raise RuntimeError(f"{reader} did not start in a child process (exit code {code})")
 
 
-def _give(child: subprocess.Popen[bytes], arguments: Mapping[str, Any], content: bytes) -> None:
+def _end(child: RunningChild) -> None:
+    """Leave nothing of the child behind, whether it has ended or not."""
+    child.kill()
+    child.wait()  # after Ctrl-C `with` alone would leave a zombie
+
+
+def _give(child: RunningChild, arguments: Mapping[str, Any], content: bytes) -> None:
     """Write a line of arguments and the content to the child; it may be gone before it has taken them."""
     if child.stdin:
         with suppress(OSError), child.stdin as stdin:
@@ -186,7 +201,7 @@ class _Clock(threading.Timer):
 
     has_struck = False
 
-    def __init__(self, child: subprocess.Popen[bytes], seconds: float) -> None:
+    def __init__(self, child: RunningChild, seconds: float) -> None:
         super().__init__(seconds, self._strike)
         self.daemon = True
         self._child = child
@@ -205,47 +220,6 @@ def _ended_by(name: str, path: str, ceilings: Ceilings, peak_bytes: int) -> Sour
     if name in _OUT_OF_MEMORY and peak_bytes > _NEARLY * ceilings.memory_bytes:
         return _memory_error(path, ceilings)
     return DamagedSourceError(path, f"it crashes its reader ({name})", _ANEW)
-
-
-_MORE = 1.1
-"""How much more than its parent a child must have held for its peak to be its own."""
-
-
-class _Child(subprocess.Popen[bytes]):
-    """A process whose own peak of memory is known: the system's sum over all children hides which it was.
-
-    Attributes:
-        peak_bytes: The most memory that it held, once it has ended; 0 where the system does not say. A child
-            begins with its parent's peak, so nothing is said of one that held less than its parent.
-    """
-
-    peak_bytes = 0
-
-    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        """Popen's own way to wait, with `wait4` for `waitpid`."""
-        try:
-            pid, status, usage = os.wait4(self.pid, wait_flags)
-        except ChildProcessError:
-            return self.pid, 0
-        if pid and usage.ru_maxrss > _MORE * _own_peak():
-            self.peak_bytes = usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss << 10
-        return pid, status
-
-
-def _own_peak() -> int:
-    """The most memory that this process held, in the system's unit: what a child of it begins with."""
-    import resource
-
-    with suppress(OSError, StopIteration, ValueError), Path("/proc/self/status").open() as status:
-        # Its own, where the system keeps it: what it began with itself is passed on to no child.
-        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of the child behind, whether it has ended or not."""
-    child.kill()
-    child.wait()  # after Ctrl-C `with` alone would leave a zombie
 
 
 def _order(reader: str, size: int, ceilings: Ceilings) -> str:

@@ -1,6 +1,5 @@
 """One source read by several children side by side: when one fails, all of them end."""
 
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -8,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from lctx.formats.child import Ceilings, run_in_child
+from lctx.formats.child_process import RunningChild
 
 _Record = TypeVar("_Record")
 
@@ -62,11 +62,11 @@ class _Group:
 
     def __init__(self) -> None:
         self.failures: list[BaseException] = []
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[RunningChild] = []
         self._is_over = False
         self._lock = threading.Lock()
 
-    def take(self, child: subprocess.Popen[bytes]) -> None:
+    def take(self, child: RunningChild) -> None:
         """Count a child that was started; after the end it ends at once."""
         with self._lock:
             self._children.append(child)

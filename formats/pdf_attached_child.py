@@ -10,6 +10,11 @@ from lctx.formats.pdf_functions import functions
 from lctx.formats.pdf_reopened import reopened
 
 
+def prepare() -> None:
+    """Have pdfium loaded before a child is forked for a file."""
+    functions()
+
+
 def file_of(
     content: bytes, number: int, page: int | None = None, most: int = 0, password: str | None = None
 ) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,11 @@ _PARTS = 100
 """Boxes are told to this part of a point."""
 
 
+def prepare() -> None:
+    """Have pdfium loaded before a child is forked for a file."""
+    functions()
+
+
 def boxes(
     content: bytes, wanted: Sequence[tuple[int, Sequence[tuple[int, int]]]], password: str | None = None
 ) -> Iterator[dict[str, Any]]:

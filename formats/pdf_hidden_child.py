@@ -32,6 +32,13 @@ _SAME = 0.8
 """Two texts that share this part of their boxes are one and its shadow."""
 
 
+def prepare() -> None:
+    """Have pdfium loaded before a child is forked for a file."""
+    import pypdfium2  # noqa: F401
+
+    functions()
+
+
 def hidden(content: bytes, pages: Sequence[int], password: str | None = None) -> Iterator[dict[str, Any]]:
     """One record for each page: its text's digest, and the ranges of that text that cannot be seen.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from lctx.core.errors import LimitError
 from lctx.formats.pdf_annotations import Annotations, extras_of
+from lctx.formats.pdf_functions import functions
 from lctx.formats.pdf_layout import page_text
 from lctx.formats.pdf_library import damaged, document_of, label_of, outline_of, pdfium
 from lctx.formats.pdf_pictures import shows_of
@@ -25,6 +26,11 @@ SHARE_PAGES = 16
 SMALLER = "split the file into smaller parts and name those instead"
 _CATALOG = rb"(?s)(\d{1,10})\s+(\d{1,5})\s+obj(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b"
 _TRAILER = b"\nendstream\nendobj\ntrailer\n<</Root %s %s R>>\nstartxref\n0\n%%%%EOF\n"
+
+
+def prepare() -> None:
+    """Have pdfium loaded before a child is forked for a file."""
+    functions()
 
 
 def read_pages(

@@ -15,6 +15,11 @@ from lctx.formats.pdf_pdfium import MAX_OUTLINE, check_ceilings
 _MAX_LEVEL = 15
 
 
+def prepare() -> None:
+    """Have pypdf loaded before a child is forked for a file."""
+    import pypdf  # noqa: F401
+
+
 def read_pages(content: bytes, password: str | None = None) -> Iterator[dict[str, Any]]:
     """One record a page in order, with pypdf's text of it; then one for each entry of the outline.
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from lctx.core.errors import DamagedSourceError, EncryptedSourceError, LimitError, SourceError
-from lctx.formats import interpreter
+from lctx.formats import interpreter, zygote
 from lctx.formats.child import Ceilings, run_in_child
 
 READERS = """
@@ -103,9 +103,11 @@ def ends(content):
 TEXTS = msgspec.json.Decoder(str)
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A function that runs one of `READERS` in a child."""
+@pytest.fixture(params=["forked", "spawned"])
+def run(request, tmp_path, monkeypatch):
+    """A function that runs one of `READERS` in a child, started in either way."""
+    zygote.end_zygote()
+    monkeypatch.setattr(zygote.starter, "is_given_up", request.param == "spawned")
     (tmp_path / "child_readers.py").write_text(READERS)
     monkeypatch.syspath_prepend(tmp_path)
 
