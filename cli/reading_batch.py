@@ -11,7 +11,7 @@ from lctx.core import errors
 from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache, Wanted, decode_document, encode_document, key_of
 from lctx.core.document_part import part_of
-from lctx.core.errors import DamagedSourceError, SourceError
+from lctx.core.errors import DamagedSourceError, LimitError, SourceError
 from lctx.formats.reader import ReadOptions
 from lctx.formats.registry import FORMATS
 from lctx.formats.sniffing import suffix_of
@@ -142,16 +142,21 @@ class BatchReader:
     def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer | SourceError]]:
         """What the process says of each of `jobs`; another goes on where one has ended."""
         left = list(jobs)
+        is_deadly = False  # whether the first that is left ended a process
         while left and self.start:
             self._process = process = self._process or self.start()
-            answers = process.read([job.file for job in left])
+            answers = process.read([job.file for job in left], is_deadly=is_deadly)
             for number, answer in enumerate(answers, start=1):
                 yield left[number - 1], answer
             left = left[process.num_answered :]
+            is_deadly = is_deadly and not process.num_answered
             if left:
                 self._process = None
-                yield left[0], process.why_ended(left[0].file)
-                left = left[1:]
+                error = process.why_ended(left[0].file)
+                if is_deadly or isinstance(error, LimitError):
+                    yield left[0], error
+                    left = left[1:]
+                is_deadly = not is_deadly and not isinstance(error, LimitError)
 
     def _result_of(self, job: Job, answer: Answer | SourceError) -> Result:
         if isinstance(answer, SourceError):

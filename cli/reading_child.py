@@ -1,6 +1,7 @@
 """A process that reads files for another one, until its standard input ends.
 
 What Python reads keeps a core busy; several of these use them all. A file that takes one down costs itself.
+So code is parsed right here; the parser is kept away from a file that ended such a process before.
 """
 
 import gc
@@ -9,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +21,8 @@ from lctx.cli.reading_wire import Answer, Order, Task, receive, send
 from lctx.core.document_cache import DocumentCache, decode_document, encode_document
 from lctx.core.errors import SourceError
 from lctx.core.storage import ByteCache
+from lctx.formats.outline_child import leave_no_core
+from lctx.formats.outliner import giving_up, parse_here
 from lctx.formats.reader import ReadOptions
 from lctx.formats.sources import SourceFile
 
@@ -38,9 +42,12 @@ def main() -> None:
     cache = DocumentCache(ByteCache(folder, order.ceiling_bytes))
     options = ReadOptions(password=order.password)
     decoder = msgspec.msgpack.Decoder(list[Task])
+    leave_no_core()
+    parse_here()
     gc.freeze()
     gc.set_threshold(_GARBAGE)
     try:
+        send(output, Answer("ready"))
         while (asked := receive(sys.stdin.buffer)) is not None:
             answer(decoder.decode(asked), output, cache, options)
     except BrokenPipeError:
@@ -50,9 +57,10 @@ def main() -> None:
 def answer(tasks: Sequence[Task], output: IO[bytes], cache: DocumentCache, options: ReadOptions) -> None:
     """Write what becomes of the file of each task; it is out before the next file is looked into."""
     files = [SourceFile(one.path, os.fsdecode(one.file), is_judged=one.is_judged) for one in tasks]
-    for opened, kept in open_files(files, cache):
+    for task, (opened, kept) in zip(tasks, open_files(files, cache), strict=True):
         try:
-            send(output, _answer_for(opened, kept, options))
+            with giving_up() if task.is_deadly else nullcontext():
+                send(output, _answer_for(opened, kept, options))
         except BrokenPipeError:
             raise
         except Exception:  # noqa: BLE001 - told to the process that asked, which raises it

@@ -43,13 +43,18 @@ class ReadingProcess:
         )
         self._order: Order | None = order
         self.num_answered = 0
-        self._has_answered = False
+        self._is_ready = False
         self._began: float | None = None
         self._is_late = False
         self._decoder = msgspec.msgpack.Decoder(Answer)
 
-    def read(self, files: Sequence[SourceFile]) -> Iterator[Answer]:
-        """What becomes of each of `files`, in order; fewer where the process ended."""
+    def read(self, files: Sequence[SourceFile], *, is_deadly: bool = False) -> Iterator[Answer]:
+        """What becomes of each of `files`, in order; fewer where the process ended.
+
+        Args:
+            files: In the order in which they are read.
+            is_deadly: Whether the first of them ended another process.
+        """
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise ValueError("a process without pipes")
@@ -59,14 +64,16 @@ class ReadingProcess:
             if self._order:
                 send(stdin, self._order)
                 self._order = None
-            send(stdin, [Task(file.path, os.fsencode(file.file), file.is_judged) for file in files])
+            tasks = [Task(file.path, os.fsencode(file.file), file.is_judged) for file in files]
+            tasks[0].is_deadly = is_deadly
+            send(stdin, tasks)
         except (BrokenPipeError, ValueError):
             return
+        self._is_ready = self._is_ready or receive(stdout) is not None
         for _ in files:
             answer = receive(stdout)
             if answer is None:
                 return
-            self._has_answered = True
             self.num_answered += 1
             self._began = time.monotonic()
             yield self._decoder.decode(answer)
@@ -91,7 +98,7 @@ class ReadingProcess:
         code = self.close()
         if self._is_late:
             return LimitError(file.path, f"reading it takes more than {MAX_FILE_S:g} s", "split it")
-        if code > 0 and not self._has_answered:
+        if code > 0 and not self._is_ready:
             raise RuntimeError(f"a reading process did not start (exit code {code})")
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return DamagedSourceError(file.path, f"it ends its reader ({how})", "leave it out with --exclude")

@@ -23,11 +23,19 @@ class Order(msgspec.Struct, array_like=True):
 
 
 class Task(msgspec.Struct, array_like=True):
-    """One file to read; `file` is a path as the system has it, which may be no text."""
+    """One file to read.
+
+    Attributes:
+        path: As in `SourceFile`.
+        file: As the system has it, which may be no text.
+        is_judged: As in `SourceFile`.
+        is_deadly: Whether it ended a process before: what parses code is kept away from it.
+    """
 
     path: str
     file: bytes
     is_judged: bool
+    is_deadly: bool = False
 
 
 class Answer(msgspec.Struct, array_like=True):
@@ -35,7 +43,7 @@ class Answer(msgspec.Struct, array_like=True):
 
     Attributes:
         what: "document", "skipped", "error", "elsewhere" (its format is read in processes of its own) or
-            "fault" (a mistake of ours).
+            "fault" (a mistake of ours); "ready" of no file, before all others.
         stamp: What the system says of the file, where that can be relied on.
         sha256: Of its bytes.
         reader: What read it.

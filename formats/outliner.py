@@ -1,6 +1,7 @@
 """Outlines from processes of their own, so that a text that crashes a parser takes down the child alone.
 
-The children stay and take file after file: starting one costs as much as parsing half a megabyte.
+The children stay and take file after file: starting one costs as much as parsing half a megabyte. A process
+that reads for another one is such a child itself, and says so: `parse_here`.
 """
 
 import atexit
@@ -8,7 +9,8 @@ import json
 import os
 import selectors
 import subprocess
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Lock
 
 import msgspec
@@ -24,6 +26,7 @@ _SECONDS, _SECONDS_A_BYTE = 2.0, 6e-6
 _PATIENCE_S = 600.0
 """By the clock; only a child that something holds up comes near it."""
 _DECODER = msgspec.msgpack.Decoder(list[Stretch])
+_GIVES_UP = "Its parser gives up on it: read by line, without the names of its functions."
 # The list brings the paths that `site` would find.
 _START = """
 import json, sys
@@ -34,11 +37,45 @@ main()
 
 
 def outline_apart(content: bytes, language: str) -> tuple[list[Stretch], str | None]:
-    """The outline of a file in UTF-8; or none, and a sentence that says why."""
+    """The outline of a file in UTF-8; or none, and a sentence that says why.
+
+    A crash of the parser never ends this process, unless that is one that `parse_here` said may end.
+    """
     if len(content) > MAX_BYTES:
         limit = f"{MAX_BYTES >> 20} MiB"
         return [], f"It is larger than {limit} of code: read by line, without the names of its functions."
-    seconds = _SECONDS + _SECONDS_A_BYTE * len(content)
+    return _ways[-1](content, language, _SECONDS + _SECONDS_A_BYTE * len(content))
+
+
+def parse_here() -> None:
+    """Parse in this process from now on: a file that ends it is told to whoever started it by its end."""
+    _ways.append(_parsed_here)
+
+
+@contextmanager
+def giving_up() -> Iterator[None]:
+    """A stretch in which nothing is parsed: that of a file that ended the process before this one."""
+    _ways.append(_given_up)
+    try:
+        yield
+    finally:
+        _ways.pop()
+
+
+def _given_up(_content: bytes, _language: str, _seconds: float) -> tuple[list[Stretch], str | None]:
+    return [], _GIVES_UP
+
+
+def _parsed_here(content: bytes, language: str, seconds: float) -> tuple[list[Stretch], str | None]:
+    from lctx.formats.outline_here import outline_here
+
+    try:
+        return outline_here(content, language, seconds), None
+    except Exception:  # noqa: BLE001 - a child of its own would have ended
+        return [], _GIVES_UP
+
+
+def _parsed_apart(content: bytes, language: str, seconds: float) -> tuple[list[Stretch], str | None]:
     with _places:
         try:
             child = _taken() or _Child()
@@ -50,13 +87,16 @@ def outline_apart(content: bytes, language: str) -> tuple[list[Stretch], str | N
             stretches = _DECODER.decode(answer)
         except (OSError, EOFError, ValueError):
             child.end()
-            return [], "Its parser gives up on it: read by line, without the names of its functions."
+            return [], _GIVES_UP
         except BaseException:
             child.end()  # Ctrl-C in the middle of an answer: the next file must not get the rest of it
             raise
         with _lock:
             _idle.append(child)
     return stretches, None
+
+
+_ways: list[Callable[[bytes, str, float], tuple[list[Stretch], str | None]]] = [_parsed_apart]
 
 
 class _Child:

@@ -19,6 +19,7 @@ from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import EmptySourceError, LimitError, MissingSourceError
 from lctx.core.storage import ByteCache
+from lctx.formats import outliner
 from lctx.formats.reader import ReadOptions
 from lctx.formats.sources import find_sources
 
@@ -330,6 +331,48 @@ def test_a_file_that_kills_its_reader_costs_itself_only(tree, in_processes):
         ("page0.md", "page1.md", "page149.md", "page70.md"), "it ends its reader (signal 9)"
     ) | {"page2.md": "it ends its reader (exit code 3)"}
     assert sum(one.path.endswith(".md") for one in reading.documents) == 145
+
+
+@pytest.fixture
+def deadly_parser(tmp_path, monkeypatch):
+    """A folder of packages where parsing code that says so kills or fails."""
+    packages = tmp_path / "deadly"
+    packages.mkdir()
+    (packages / "deadly_parser.py").write_text(
+        "import os, signal\n"
+        "from lctx.formats import outline_here\n"
+        "honest = outline_here.outline\n"
+        "def outline(content, language):\n"
+        "    if b'kill me' in content: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if b'exit me' in content: os._exit(3)\n"
+        "    if b'fill me' in content: raise MemoryError\n"
+        "    return honest(content, language)\n"
+        "outline_here.outline = outline\n",
+        "utf-8",
+    )
+    for module, first in ((reading_process, "from lctx.cli"), (outliner, "from lctx.formats")):
+        start = module._START.replace(first, f"import deadly_parser\n{first}")
+        monkeypatch.setattr(module, "_START", start)
+    monkeypatch.syspath_prepend(str(packages))
+    outliner.end_children()
+    yield
+    outliner.end_children()
+
+
+@pytest.mark.usefixtures("deadly_parser")
+def test_code_that_ends_its_parser_is_read_by_line(tree, tmp_path, in_processes):
+    """This test ensures that it is told as in one process: the first, two in a row, the last, one kept."""
+    deadly = {"0.py": "exit", "code70.py": "kill", "code71.py": "fill", "code72.py": "kill", "z.py": "kill"}
+    for name, what in deadly.items():
+        (tree / name).write_text(f"# {what} me\ndef f(): pass\n", "utf-8")
+    cache = DocumentCache(ByteCache(tmp_path / "cache"))
+    found = find_sources([str(tree / name) for name in ("0.py", "code69.py", *deadly, "code73.py", "z.py")])
+    one = in_processes(found, 1)
+    told = [Path(text.partition(": ")[0]).name for text in one.warnings if "Its parser gives up" in text]
+    assert sorted(told) == sorted(deadly)
+    assert {len(document.blocks) for document in one.documents} == {1, 20}
+    assert comparable(in_processes(found, 2, cache)) == comparable(one)
+    assert comparable(in_processes(found, 2, cache)) == comparable(one)
 
 
 @pytest.mark.usefixtures("deadly_format")
