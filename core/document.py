@@ -6,10 +6,11 @@ so a quote can always be taken back to its page or line.
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeVar, cast
 
 _Place = TypeVar("_Place", int, str)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -105,6 +106,18 @@ class Link:
     target: str
 
 
+class _Blocks:
+    """`Document.blocks` where they were not made yet: a field that a document has itself goes before this."""
+
+    def __get__(self, document: "Document | None", _owner: type) -> tuple[Block, ...]:
+        """Those of `document`, which has them from now on; none, the field's default, of the class."""
+        if document is None:
+            return ()
+        known = document.__dict__
+        known["blocks"] = blocks = cast("tuple[Block, ...]", known["_make_blocks"]())
+        return blocks
+
+
 @dataclass(frozen=True)
 class Document:
     """A source as lctx sees it. `text` is final: offsets into it never move.
@@ -131,7 +144,7 @@ class Document:
     sha256: str
     text: str
     spans: tuple[Span, ...]
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[Block, ...] = cast("tuple[Block, ...]", _Blocks())  # by default ()
     warnings: tuple[str, ...] = field(default=())
     cells: tuple[int, ...] = ()
     links: tuple[Link, ...] = ()
@@ -216,6 +229,19 @@ class Document:
         r"""The line that `offset` stands in: between \r and \n it is still the one that they end."""
         halves = offset > span.start and self.text.startswith("\r\n", offset - 1)
         return (span.first_line or 0) + count_newlines(self.text, span.start, offset) - halves
+
+
+def with_blocks_later(document: Document, make_blocks: Callable[[], tuple[Block, ...]]) -> Document:
+    """`document`, its blocks made when they are first asked for: many are never, and objects take long.
+
+    Args:
+        document: Without blocks.
+        make_blocks: Gives the same ones each time, sorted and apart.
+    """
+    same = object.__new__(Document)
+    same.__dict__.update(document.__dict__, _make_blocks=make_blocks)
+    del same.__dict__["blocks"]
+    return same
 
 
 def count_newlines(text: str, start: int, end: int) -> int:

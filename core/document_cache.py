@@ -9,21 +9,24 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import chain, repeat
+from operator import gt
 
 import msgspec
 
-from lctx.core.document import Block, Document, Link, Location, Span
+from lctx.core.document import Block, Document, Link, Location, Span, with_blocks_later
 from lctx.core.storage import ByteCache
 
 # The nouns' own fields name the layout: what was kept before a field was added is never found again.
 _NOUNS = (Document, Span, Location, Block, Link)
-_LAYOUT = f"2 {sys.byteorder} " + ",".join(part.name for noun in _NOUNS for part in fields(noun))
+_LAYOUT = f"3 {sys.byteorder} " + ",".join(part.name for noun in _NOUNS for part in fields(noun))
 _HEAD_SIZE = struct.Struct("<Q")
 _ITEM = "i"  # of array: four bytes, and a text of more characters than they count is read anew each time
 _COLUMNS = 9
 _NOWHERE = -1
 _MANY = 256
+_ANYWHERE = Location()
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -103,7 +106,9 @@ def encode_document(document: Document) -> bytes | None:
     kinds: dict[str, int] = {}
     paths: dict[tuple[str, ...], int] = {}
     try:
-        numbers = array(_ITEM, _numbers_of(document, kinds, paths))
+        numbers = array(_ITEM)
+        for column in _columns_of(document, kinds, paths):
+            numbers += array(_ITEM, column)
         head = _Head(
             kind=document.kind,
             reader=document.reader,
@@ -124,20 +129,21 @@ def encode_document(document: Document) -> bytes | None:
         return None
 
 
-def _numbers_of(
+def _columns_of(
     document: Document, kinds: dict[str, int], paths: dict[tuple[str, ...], int]
-) -> Iterator[int]:
-    """All numbers of `document` in the order in which they are read; kinds and paths get theirs here."""
-    for block in document.blocks:
-        yield kinds.setdefault(block.kind, len(kinds))
-        yield block.start
-        yield block.end
-        yield paths.setdefault(block.heading, len(paths))
-        yield paths.setdefault(block.symbol, len(paths))
-        yield from block.signature or (_NOWHERE, _NOWHERE)
-        yield from block.doc or (_NOWHERE, _NOWHERE)
-    yield from document.cells
-    yield from chain.from_iterable(document.hidden)
+) -> Iterator[Sequence[int]]:
+    """All numbers of `document`: of its blocks by column; kinds and paths get theirs here."""
+    blocks = document.blocks
+    yield [kinds.setdefault(block.kind, len(kinds)) for block in blocks]
+    yield [block.start for block in blocks]
+    yield [block.end for block in blocks]
+    yield [paths.setdefault(block.heading, len(paths)) for block in blocks]
+    yield [paths.setdefault(block.symbol, len(paths)) for block in blocks]
+    for ranges in ([block.signature for block in blocks], [block.doc for block in blocks]):
+        yield [one[0] if one else _NOWHERE for one in ranges]
+        yield [one[1] if one else _NOWHERE for one in ranges]
+    yield document.cells
+    yield list(chain.from_iterable(document.hidden))
 
 
 def decode_document(kept: bytes, wanted: Wanted) -> Document | None:
@@ -161,36 +167,52 @@ def _decoded(kept: bytes, start: int, head: _Head, path: str) -> Document:
         raise ValueError("cut short")
     numbers.frombytes(memoryview(kept)[start:end])
     text = str(memoryview(kept)[end:], "utf-8")
-    values = numbers.tolist()
-    columns = [values[column:num_blocks:_COLUMNS] for column in range(_COLUMNS)]
-    cells_end = num_blocks + head.num_cells
-    return Document(
+    cells, hidden = numbers[num_blocks:][: head.num_cells], numbers[num_blocks + head.num_cells :]
+    document = Document(
         path=path,
         kind=head.kind,
         reader=head.reader,
         sha256=head.sha256,
         text=text,
         spans=_one_span(text) if head.spans is None else head.spans,
-        blocks=tuple(_blocks(columns, head)),
         warnings=head.warnings,
-        cells=tuple(values[num_blocks:cells_end]),
+        cells=tuple(cells),
         links=head.links,
-        hidden=tuple(zip(values[cells_end::2], values[cells_end + 1 :: 2], strict=True)),
+        hidden=tuple(zip(hidden[::2], hidden[1::2], strict=True)),
         offset=head.offset,
     )
+    if not num_blocks:
+        return document
+    columns = [numbers[place : place + head.num_blocks] for place in range(0, num_blocks, head.num_blocks)]
+    _check_blocks(columns, head)
+    return with_blocks_later(document, partial(_blocks, columns, head.kinds, head.paths))
 
 
-def _blocks(columns: Sequence[Sequence[int]], head: _Head) -> Iterator[Block]:
-    kinds, starts, ends, headings, symbols, *inner = columns
-    return map(
-        Block,
-        map(head.kinds.__getitem__, kinds),
-        starts,
-        ends,
-        map(head.paths.__getitem__, headings),
-        map(head.paths.__getitem__, symbols),
-        _ranges(inner[0], inner[1]),
-        _ranges(inner[2], inner[3]),
+def _check_blocks(columns: Sequence["array[int]"], head: _Head) -> None:
+    """Raise ValueError for what would be no blocks, without making any."""
+    kinds, starts, ends, headings, symbols, *_ = columns
+    if any(map(gt, ends, starts[1:])):
+        raise ValueError("blocks overlap")
+    for named, names in ((kinds, head.kinds), (headings, head.paths), (symbols, head.paths)):
+        if min(named) < 0 or max(named) >= len(names):
+            raise ValueError("names are missing")
+
+
+def _blocks(
+    columns: Sequence["array[int]"], kind_names: Sequence[str], path_names: Sequence[tuple[str, ...]]
+) -> tuple[Block, ...]:
+    kinds, starts, ends, headings, symbols, *inner = (column.tolist() for column in columns)
+    return tuple(
+        map(
+            Block,
+            map(kind_names.__getitem__, kinds),
+            starts,
+            ends,
+            map(path_names.__getitem__, headings),
+            map(path_names.__getitem__, symbols),
+            _ranges(inner[0], inner[1]),
+            _ranges(inner[2], inner[3]),
+        )
     )
 
 
@@ -201,4 +223,4 @@ def _ranges(starts: Sequence[int], ends: Sequence[int]) -> Iterable[tuple[int, i
 
 
 def _one_span(text: str) -> tuple[Span, ...]:
-    return (Span(0, len(text), Location(), first_line=1),) if text else ()
+    return (Span(0, len(text), _ANYWHERE, first_line=1),) if text else ()

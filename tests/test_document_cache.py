@@ -182,6 +182,37 @@ def test_any_document_comes_back_whole(data):
     assert decode_document(kept, Wanted(SHA, "pdf/1", "a.pdf")) == document
 
 
+def test_blocks_are_made_when_they_are_asked_for(monkeypatch):
+    """This test ensures that who wants a text alone does not wait for its blocks, and who wants them has them."""
+    made = []
+
+    def make(*columns):
+        made.append(columns)
+        return honest(*columns)
+
+    honest = document_cache._blocks
+    monkeypatch.setattr(document_cache, "_blocks", make)
+    kept = encode_document(a_document())
+    document = decode_document(kept, Wanted(SHA, "pdf/1", "a.pdf"))
+    assert document.text == a_document().text
+    assert not made
+    assert document.block_at(7) == a_document().blocks[1]
+    assert replace(document, path="b.pdf") == a_document(path="b.pdf")
+    assert document == a_document()
+    assert hash(document) == hash(a_document())
+    assert len(made) == 1
+    assert Document("a", "text", "text/1", SHA, "", ()).blocks == ()
+
+
+@pytest.mark.parametrize("ends", [(7, 9), (13, 9)])
+def test_kept_blocks_that_overlap_are_nothing(ends):
+    """This test ensures that blocks are checked before they are made."""
+    first, second = a_document().blocks
+    whole = a_document(blocks=(first, second))
+    object.__setattr__(first, "end", ends[0])
+    assert decode_document(encode_document(whole), Wanted(SHA, "pdf/1", "a.pdf")) is None
+
+
 def test_many_are_found_in_their_order(cache):
     """This test ensures that looking for many at once mixes up none of them, nor stops at one that is missing."""
     names = [f"{number:064x}" for number in range(600)]
