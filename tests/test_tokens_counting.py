@@ -1,18 +1,22 @@
-"""Counting long texts: line by line, through tiktoken, in shares; always what the ids say."""
+"""Counting long texts: by pieces, through tiktoken, on all cores; always what word by word says."""
 
 import random
-import signal
-import subprocess
-import sys
+from itertools import chain
 
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from token_texts import TEXTS, write_gguf
 
 from lctx.core.models.gguf import read_header
 from lctx.core.tokens import sentencepiece, shares
-from lctx.core.tokens.line_counts import LineCounter, most_newlines
-from lctx.core.tokens.sentencepiece import SentencePieceTokenizer, build_sentencepiece, count_alone
+from lctx.core.tokens.pieces import PieceEncoder
+from lctx.core.tokens.sentencepiece import SentencePieceTokenizer, _Vocabulary, build_sentencepiece
+from lctx.core.tokens.shares import on_all_cores
 from lctx.core.tokens.table import VocabularyTable
+from lctx.core.tokens.words import SPACE
 
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 PARTS = (
     " ",
     "  ",
@@ -52,111 +56,127 @@ def table(gemma_gguf):
 
 
 @pytest.fixture(scope="module")
+def pieces(table):
+    return PieceEncoder(table)
+
+
+@pytest.fixture(scope="module")
+def words(table):
+    """The ids of a text word by word, as llama.cpp has them (see test_sentencepiece.py)."""
+    vocabulary = _Vocabulary(table)
+    vocabulary._rank = table.ranks().get
+    return lambda text: list(chain.from_iterable(vocabulary._words(text)))
+
+
+@pytest.fixture(scope="module")
 def texts():
     generator = random.Random(5)
     made = ["".join(generator.choices(PARTS, k=generator.randint(1, 60))) for _ in range(400)]
     made += ["".join(chr(generator.randint(0, 127)) for _ in range(60)) for _ in range(400)]
-    return [
-        *made,
-        *made[:100],
-        *("\n" * number for number in (0, 1, 2, 30, 31, 32, 62, 63)),
-        "a\n\n\nb",
-        "\na",
-        "a\n",
-    ]
+    made += ["\n" * number for number in (0, 1, 2, 30, 31, 32, 62, 63)]
+    return [*made, *TEXTS.values(), "a" * 10_000]
 
 
-@pytest.fixture(scope="module")
-def expected(table, texts):
-    tokenizer = SentencePieceTokenizer("gemma", {}, lambda: table)
-    return [len(tokenizer.encode(text)) for text in texts]
-
-
-def test_counts_of_lines_are_those_of_ids(table, texts, expected):
-    """This test ensures that texts counted line by line have as many tokens as they have ids."""
-    assert count_alone(table, texts) == expected
-
-
-def test_tiktoken_changes_no_count_and_no_id(table, texts, expected, monkeypatch):
-    """This test ensures that words whose parts tiktoken tells get the same ids."""
-    plain = SentencePieceTokenizer("gemma", {}, lambda: table)
-    wanted = plain.encode_batch(texts)
-    monkeypatch.setattr(sentencepiece, "_LONG_TEXT", 0)
+def test_long_texts_have_the_ids_of_short_ones(table, words, texts, monkeypatch):
+    """This test ensures that whatever way a text is taken, it gets the same ids, and as many as are counted."""
+    expected = list(map(words, texts))
     monkeypatch.setattr(sentencepiece, "_VERY_LONG_TEXT", 0)
-    fast = SentencePieceTokenizer("gemma", {}, lambda: table)
-    assert fast.encode_batch(texts) == wanted
-    assert fast._vocabulary._merge_ascii is not None
-    assert count_alone(table, texts) == expected
-
-
-@pytest.mark.parametrize("num_shares", [1, 2, 3])
-def test_shares_change_no_count(table, texts, expected, num_shares, monkeypatch):
-    """This test ensures that several processes count what one does, in the same order."""
-    monkeypatch.setattr(shares, "_SHARE", 1000)
-    monkeypatch.setattr(shares, "available_cores", lambda: num_shares)
-    started = []
-    monkeypatch.setattr(subprocess.Popen, "__init__", noted(started))
+    monkeypatch.setattr(shares, "_PARALLEL", 0)
     tokenizer = SentencePieceTokenizer("gemma", {}, lambda: table)
-    assert tokenizer.count_batch(texts) == expected
-    assert len(started) == num_shares - 1
-    assert all(child.returncode is not None for child in started)
-
-
-def noted(started):
-    """`Popen.__init__` that remembers what it started."""
-    begin = subprocess.Popen.__init__
-
-    def init(self, *arguments, **more):
-        begin(self, *arguments, **more)
-        started.append(self)
-
-    return init
-
-
-@pytest.mark.parametrize("end", ["killed", "no interpreter"])
-def test_a_share_that_is_lost_is_counted_here(table, texts, expected, end, monkeypatch):
-    """This test ensures that counts are whole where a process dies, or cannot be started."""
-    monkeypatch.setattr(shares, "_SHARE", 1000)
-    monkeypatch.setattr(shares, "available_cores", lambda: 2)
-    if end == "killed":
-        give = shares._give
-
-        def kill_and_give(child, *order):
-            child.send_signal(signal.SIGKILL)
-            give(child, *order)
-
-        monkeypatch.setattr(shares, "_give", kill_and_give)
-    else:
-        monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
-    assert SentencePieceTokenizer("gemma", {}, lambda: table).count_batch(texts) == expected
-
-
-def test_few_texts_stay_in_this_process(table, monkeypatch):
-    """This test ensures that no process is started for what is counted before one would have begun."""
-    monkeypatch.setattr(shares, "_Counting", None)
-    assert SentencePieceTokenizer("gemma", {}, lambda: table).count_batch(["one two"] * 100) == [2] * 100
-    assert SentencePieceTokenizer("gemma", {}, lambda: table).count_batch([]) == []
+    assert tokenizer.encode_batch(texts) == expected
+    assert tokenizer.count_batch(texts) == list(map(len, expected))
+    assert tokenizer.encode_batch([]) == tokenizer.count_batch([]) == []
 
 
 @pytest.mark.parametrize(
-    ("tokens", "longest"),
+    ("text", "falls"),
     [
-        ((), 0),
-        (("\n",), 1),
-        (("\n", "\n\n", "<b>"), 2),
-        (("\n", "\n\n\n"), 0),
-        (("\n", "a\nb"), 0),
-        (("\n\n",), 0),
+        ("", True),
+        ("plain <b>words</b>, 漢字 and Ünïcode", True),
+        ("what SentencePiece ▁ writes", False),
+        ("half of a pair \ud800", False),
+        ("a character without an id \u1e36", False),
+        ("all of it at once " * 1000, False),
     ],
 )
-def test_newlines_that_part_lines(tokens, longest):
-    """This test ensures that lines are counted apart only where no token can join them."""
-    assert most_newlines(tokens) == longest
+def test_what_does_not_fall_into_pieces_is_told(pieces, words, text, falls):
+    """This test ensures that a text is either encoded as it should be, or not at all."""
+    assert pieces.encode(text) == (words(text) if falls else None)
+    assert pieces.count(text) == (len(words(text)) if falls else None)
 
 
-def test_slices_of_lines_are_independent(monkeypatch):
-    """This test ensures that texts too long to be looked at together are counted all the same."""
-    monkeypatch.setattr("lctx.core.tokens.line_counts._SLICE", 10)
-    texts = ["ab\nab\ncd", "", "ab", "\n\n", "ab\n\ncd\n" * 3]
-    counted = LineCounter(lambda text: len(text.replace("\n\n", "\n")), 2).count_batch(texts)
-    assert counted == [8, 0, 2, 1, 18]
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"]))
+    | st.lists(st.sampled_from(PARTS)).map("".join)
+    | st.text("a> </.\n\t1é中", max_size=60)
+)
+def test_pieces_change_no_id(pieces, words, text):
+    """This test ensures that cutting a text into pieces gives the ids of any other way."""
+    ids = pieces.encode(text)
+    assert ids in (None, words(text))
+    assert pieces.count(text) == (None if ids is None else len(ids))
+
+
+def test_tokens_get_the_ids_of_their_characters(table, pieces, words):
+    """This test ensures that a token which merging does not arrive at is not taken whole, and all others are."""
+    written = [text.decode().replace(SPACE, " ") for text in table.texts()]
+    never = [written[one] for one in table.rules["never"]]
+    assert " yyyy" in never
+    for text in [*never, *random.Random(3).sample(written, 5000)]:
+        for around in (text, f"{text}{text}", f"({text})"):
+            assert pieces.encode(around) in (None, words(around)), around
+
+
+TOKENS = st.text("ab1>/é中▁", min_size=1, max_size=4).filter(lambda text: text != "▁")
+USER = st.sampled_from(["\n", "\n\n", "  ", "   ", "\t", "<b>", "bb", "{", "é", "\nb", " a", "\x00"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    tokens=st.lists(TOKENS, min_size=1, max_size=25, unique=True),
+    user=st.lists(USER, max_size=6, unique=True),
+    space_prefix=st.booleans(),
+    texts=st.lists(st.text("ab1>/é中▁ \n\t{<\x00", max_size=40), min_size=5, max_size=20),
+)
+def test_any_vocabulary_falls_into_its_own_pieces(tmp_path_factory, tokens, user, space_prefix, texts):
+    """This test ensures that where words may be cut is read off the vocabulary, whatever it joins."""
+    pieces = [
+        ("<unk>", UNKNOWN),
+        ("▁", NORMAL),
+        *((text, NORMAL) for text in tokens),
+        *((text, USER_DEFINED) for text in user),
+    ]
+    metadata = {
+        "general.architecture": "llama",
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": [text for text, _ in pieces],
+        "tokenizer.ggml.scores": [-float(number) for number in range(len(pieces))],
+        "tokenizer.ggml.token_type": [kind for _, kind in pieces],
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.add_space_prefix": space_prefix,
+    }
+    path = write_gguf(tmp_path_factory.mktemp("vocabulary") / "vocabulary.gguf", metadata)
+    table = VocabularyTable(build_sentencepiece(read_header(path)))
+    event(f"pieces: {bool(table.rules['pieces'])}")
+    if table.rules["pieces"]:
+        encoder, vocabulary = PieceEncoder(table), _Vocabulary(table)
+        for text in texts:
+            assert encoder.encode(text) in (None, list(chain.from_iterable(vocabulary._words(text))))
+
+
+@pytest.mark.parametrize("num_cores", [1, 2, 3])
+@pytest.mark.parametrize("lengths", [(), (300_000,), (1,) * 10, (100_000, 0, 100_000, 50_000), range(2000)])
+def test_shares_keep_the_order(num_cores, lengths, monkeypatch):
+    """This test ensures that several cores do what one does, in the same order."""
+    monkeypatch.setattr(shares, "available_cores", lambda: num_cores)
+    assert on_all_cores(len, ["a" * length for length in lengths]) == list(lengths)
+
+
+def test_few_texts_need_no_second_vocabulary(table):
+    """This test ensures that nothing is loaded for what is counted before it would have been."""
+    tokenizer = SentencePieceTokenizer("gemma", {}, lambda: table)
+    assert tokenizer.count_batch(["one two"] * 100) == [2] * 100
+    assert "_pieces" not in vars(tokenizer._vocabulary)
+    assert tokenizer.count_batch(["one two"] * 150_000) == [2] * 150_000
+    assert "_pieces" in vars(tokenizer._vocabulary)

@@ -3,22 +3,20 @@
 tiktoken merges by the rank of what comes out; the files list which pairs merge. Their order is the rank.
 """
 
-import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 from lctx.core.errors import ModelFileError
 from lctx.core.tokens.control import is_marker
 from lctx.core.tokens.opened import TableTokenizer
+from lctx.core.tokens.shares import on_all_cores
 from lctx.core.tokens.table import VocabularyTable, build_table
 
-_Result = TypeVar("_Result")
 _CUT = 100_000  # characters: tiktoken panics on much longer runs of white space
 _LOOK_BACK = 2_000
-_PARALLEL = 200_000  # characters from which threads are worth starting
 _NUM_BYTES = 256
 # Between a letter and a space before a letter every pattern in use begins a new word.
 _BETWEEN_WORDS = re.compile(r"(?<=[a-zA-Z])(?= [a-zA-Z])")
@@ -36,11 +34,11 @@ class ByteLevelTokenizer(TableTokenizer["_Vocabulary"]):
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, on all cores."""
-        return _on_all_cores(self._vocabulary.encode, texts)
+        return on_all_cores(self._vocabulary.encode, texts)
 
     def count_batch(self, texts: Sequence[str]) -> list[int]:
         """How many ids each text has."""
-        return _on_all_cores(self._vocabulary.count, texts)
+        return on_all_cores(self._vocabulary.count, texts)
 
 
 class _Vocabulary:
@@ -175,17 +173,3 @@ def byte_alphabet() -> str:
     }
     shifted = iter(range(_NUM_BYTES, 2 * _NUM_BYTES))
     return "".join(chr(byte if byte in printable else next(shifted)) for byte in range(_NUM_BYTES))
-
-
-def _on_all_cores(work: Callable[[str], _Result], texts: Sequence[str]) -> list[_Result]:
-    """`work` of each text, in order; tiktoken lets other threads run while it works."""
-    num_threads = min(os.cpu_count() or 1, 8)
-    if num_threads == 1 or sum(map(len, texts)) < _PARALLEL:
-        return list(map(work, texts))
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(num_threads) as pool:
-        # Shares of a few texts: a task for each would cost more than a short text does.
-        size = max(1, len(texts) // (num_threads * 8))
-        shares = [texts[start : start + size] for start in range(0, len(texts), size)]
-        return [result for done in pool.map(lambda share: list(map(work, share)), shares) for result in done]

@@ -11,22 +11,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from typing import Any, TypeVar
 
 from lctx.core.models.gguf import GgufHeader
-from lctx.core.tokens.ascii_merging import ascii_merger
 from lctx.core.tokens.control import CONTROL_LOOKING
-from lctx.core.tokens.line_counts import LineCounter, most_newlines
 from lctx.core.tokens.merging import NEVER, Rank, merge
 from lctx.core.tokens.opened import TableTokenizer
-from lctx.core.tokens.shares import count_in_shares
+from lctx.core.tokens.pieces import PieceEncoder, piece_rules
+from lctx.core.tokens.shares import on_all_cores
 from lctx.core.tokens.table import VocabularyTable, build_table
-from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
+from lctx.core.tokens.words import SPACE, any_of, piece_pattern, split_runs, word_pattern
 
+_Result = TypeVar("_Result")
 _NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
 _LONG_TEXT = 30_000  # characters from which a dict of the vocabulary (80 ms) is faster than its table
-_VERY_LONG_TEXT = 2_000_000  # characters from which loading tiktoken (150 ms) is made up for
+_VERY_LONG_TEXT = 1_000_000  # characters from which a vocabulary for tiktoken (a fifth of a second) is
 _REMEMBERED = 24  # characters up to which the ids of a word are remembered
-_ASCII = 400  # characters up to which a word goes to tiktoken
 _WHOLE = 8  # characters up to which a word is not looked at pair by pair
 _MAX_WORDS = 400_000  # remembered: about 100 MB
 _NOTHING = r"(?!)"
@@ -41,24 +41,15 @@ class SentencePieceTokenizer(TableTokenizer["_Vocabulary"]):
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; lone surrogates become U+FFFD."""
-        vocabulary = self._vocabulary
-        vocabulary.expect(len(text))
-        return list(chain.from_iterable(vocabulary.ids(text)))
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text."""
-        self._vocabulary.expect(sum(map(len, texts)))
-        return [self.encode(text) for text in texts]
+        """The ids of each text, on all cores where that is worth it."""
+        return self._vocabulary.encode_batch(texts)
 
     def count_batch(self, texts: Sequence[str]) -> list[int]:
-        """How many ids each text has, on several cores where that is worth it."""
-        vocabulary = self._vocabulary
-        return count_in_shares(vocabulary.table.content, texts, vocabulary.count_batch)
-
-
-def count_alone(table: VocabularyTable, texts: Sequence[str]) -> list[int]:
-    """How many ids each text has, counted in this process."""
-    return _Vocabulary(table).count_batch(texts)
+        """How many ids each text has, on all cores where that is worth it."""
+        return self._vocabulary.count_batch(texts)
 
 
 def build_sentencepiece(header: GgufHeader) -> bytes:
@@ -89,7 +80,8 @@ def build_sentencepiece(header: GgufHeader) -> bytes:
         for at in range(len(text) - 1)
     }
     runs, tags = split_runs(user_defined)
-    rules = {
+    encoded = [texts[index].encode("utf-8", "surrogatepass") for index in ranked]
+    rules: dict[str, Any] = {
         "tag": any_of(tags),
         "user": any_of(user_defined),
         "plain_word": word_pattern(pairs, runs, with_runs=False),
@@ -99,8 +91,12 @@ def build_sentencepiece(header: GgufHeader) -> bytes:
         "pairs": "".join(sorted(pairs)),
         "space_prefix": header.flag("tokenizer.ggml.add_space_prefix") is not False,
     }
-    encoded = [texts[index].encode("utf-8", "surrogatepass") for index in ranked]
-    return build_table(encoded, ranked, rules)
+    # Where a tag could begin inside a run, or a run at the space in front, it matters which is cut out first.
+    run_characters = {text[0] for text in user_defined if text not in tags}
+    is_mixed = not run_characters.isdisjoint("".join(tags)) or bool(runs and rules["space_prefix"])
+    normal = [text for index, text in enumerate(texts) if kinds[index] == _NORMAL]
+    pattern = "" if is_mixed else piece_pattern(normal, pairs, runs)
+    return build_table(encoded, ranked, rules | piece_rules(encoded, pattern))
 
 
 def _byte_ids(texts: Sequence[str], kinds: Sequence[int], unknown: int) -> list[int]:
@@ -125,20 +121,6 @@ class _WordIds(dict[str, Sequence[int]]):
         return ids
 
 
-class _WordCounts(dict[str, int]):
-    """How many ids every word seen so far has: smaller than the ids, and all that counting needs."""
-
-    def __init__(self, count: Callable[[str], int]) -> None:
-        super().__init__()
-        self._count = count
-
-    def __missing__(self, word: str) -> int:
-        number = self._count(word)
-        if len(word) <= _REMEMBERED:
-            self[word] = number
-        return number
-
-
 class _Vocabulary:
     """An opened table and the words whose ids are known."""
 
@@ -155,10 +137,6 @@ class _Vocabulary:
         self._parts: dict[str, Sequence[int]] = {}
         self._plain_ids = _WordIds(self._work_out)
         self._ids = _WordIds(self._work_out)
-        self._counts = _WordCounts(lambda word: len(self._ranks(word) or self._work_out(word)))
-        self._merge_ascii: Callable[[str], Sequence[int]] | None = None
-        newlines = 0 if self._space_prefix else most_newlines(self._user_defined)
-        self._lines = LineCounter(self._count, newlines) if newlines else None
         self._forget()
 
     @cached_property
@@ -171,37 +149,42 @@ class _Vocabulary:
         self._plain_ids.clear()
         self._ids.clear()
         self._ids.update((text.replace(" ", SPACE), (one,)) for text, one in self._user_defined.items())
-        self._counts.clear()
-        self._counts.update((text.replace(" ", SPACE), 1) for text in self._user_defined)
 
-    def expect(self, num_characters: int) -> None:
-        """Prepare for that much text."""
-        if num_characters > _LONG_TEXT and self._rank == self.table.rank:
-            ranks = self.table.ranks()
-            self._rank = ranks.get
-            if num_characters > _VERY_LONG_TEXT:
-                self._merge_ascii = ascii_merger(ranks)
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text."""
+        return self._each(
+            texts, PieceEncoder.encode, lambda text: list(chain.from_iterable(self._words(text)))
+        )
 
     def count_batch(self, texts: Sequence[str]) -> list[int]:
         """How many ids each text has."""
-        self.expect(sum(map(len, texts)))
-        return self._lines.count_batch(texts) if self._lines else list(map(self._count, texts))
+        return self._each(texts, PieceEncoder.count, lambda text: sum(map(len, self._words(text))))
 
-    def _count(self, text: str) -> int:
-        """How many ids `text` has, looked up word by word."""
-        if self._is_piecewise(text):
-            return sum(map(len, self.ids(text)))
-        if len(self._counts) + len(self._parts) > _MAX_WORDS:
-            self._forget()
-        return sum(
-            map(self._counts.__getitem__, re.findall(self.table.rules["word"], text.replace(" ", SPACE)))
-        )
+    def _each(
+        self,
+        texts: Sequence[str],
+        by_pieces: Callable[[PieceEncoder, str], _Result | None],
+        by_words: Callable[[str], _Result],
+    ) -> list[_Result]:
+        """What is asked of each text: of long ones piece by piece, word by word where that does not say."""
+        found: list[_Result | None] = [None] * len(texts)
+        if sum(map(len, texts)) > _VERY_LONG_TEXT and self.table.rules["pieces"]:
+            pieces = self._pieces
+            found = on_all_cores(lambda text: by_pieces(pieces, text), texts)
+        rest = sum(len(text) for text, one in zip(texts, found, strict=True) if one is None)
+        if rest > _LONG_TEXT and self._rank == self.table.rank:
+            self._rank = self.table.ranks().get
+        return [by_words(text) if one is None else one for text, one in zip(texts, found, strict=True)]
+
+    @cached_property
+    def _pieces(self) -> PieceEncoder:
+        return PieceEncoder(self.table)
 
     def _is_piecewise(self, text: str) -> bool:
         """Whether only what llama.cpp does, step by step, arrives at the ids of `text`."""
         return self._space_prefix or SPACE in text or self._tag.search(text) is not None
 
-    def ids(self, text: str) -> Iterable[Sequence[int]]:
+    def _words(self, text: str) -> Iterable[Sequence[int]]:
         """The ids of each word of `text`, in order."""
         if len(self._ids) + len(self._plain_ids) + len(self._parts) > _MAX_WORDS:
             self._forget()
@@ -222,8 +205,6 @@ class _Vocabulary:
                 yield from map(self._plain_ids.__getitem__, words)
 
     def _work_out(self, word: str) -> list[int]:
-        if ranks := self._ranks(word):
-            return list(map(self._id_of, ranks))
         if len(word) <= _WHOLE:
             return self._merged(word)
         ids: list[int] = []
@@ -234,19 +215,6 @@ class _Vocabulary:
                 start = at
         ids.extend(self._part(word[start:]) if start else self._merged(word))
         return ids
-
-    def _ranks(self, word: str) -> Sequence[int]:
-        """The ranks of a word's parts from tiktoken; nothing where it is not for tiktoken to say."""
-        if self._merge_ascii and len(word) < _ASCII:
-            spaced = word.replace(SPACE, " ")
-            if spaced.isascii():
-                return self._merge_ascii(spaced)
-        return ()
-
-    def _id_of(self, rank: int) -> int:
-        """The id of a rank, or of a byte that has none."""
-        num_ranks = len(self.table)
-        return self.table.ids[rank] if rank < num_ranks else self._byte_ids[rank - num_ranks]
 
     def _part(self, word: str) -> Sequence[int]:
         """The ids of a word in which all pairs can be joined."""

@@ -66,18 +66,18 @@ class VocabularyTable:
             slot = (slot + 1) & mask
         return default
 
+    def texts(self) -> list[bytes]:
+        """Every text, in the order of its rank."""
+        texts = bytes(self._texts)
+        return [texts[start:end] for start, end in pairwise(self._starts.tolist())]
+
     def ranks(self) -> dict[str, int]:
         """Every text with its rank: for texts so long that a dict is made up for."""
-        texts = bytes(self._texts)
-        return {
-            texts[start:end].decode("utf-8", "surrogatepass"): rank
-            for rank, (start, end) in enumerate(pairwise(self._starts))
-        }
+        return {text.decode("utf-8", "surrogatepass"): rank for rank, text in enumerate(self.texts())}
 
     def byte_ranks(self) -> dict[bytes, int]:
         """Every text with its rank, as bytes."""
-        texts = bytes(self._texts)
-        return {texts[start:end]: rank for rank, (start, end) in enumerate(pairwise(self._starts))}
+        return {text: rank for rank, text in enumerate(self.texts())}
 
 
 def build_table(texts: Sequence[bytes], ids: Sequence[int], rules: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable
 SPACE = "▁"
 """What SentencePiece writes for a space."""
 
+_JOINT = re.compile(f"(?=([^{SPACE}]{SPACE}+[^{SPACE}]))")
+_OPEN_END = re.compile(f"[^{SPACE}]{SPACE}+$")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _DIGITS = frozenset("0123456789")
 
@@ -45,7 +47,7 @@ def word_pattern(pairs: Collection[str], runs: Collection[str], *, with_runs: bo
         runs: The patterns of `split_runs`: where such a run begins, a word ends.
         with_runs: Match the runs as well; otherwise the text holds none, and `SPACE` twice is just that.
     """
-    stops = "".join(run[: run.index("{")] for run in runs if not _is_spaces(run))
+    stops = "".join(run[: run.rindex("{")] for run in runs if not _is_spaces(run))
     # Characters after which a space is not the beginning of a word, because some token joins them.
     joined = _class_of(pair[0] for pair in pairs if pair[1] == SPACE and pair[0] != SPACE)
     single = f"(?!{SPACE})" if with_runs and any(map(_is_spaces, runs)) else ""
@@ -68,6 +70,53 @@ def word_pattern(pairs: Collection[str], runs: Collection[str], *, with_runs: bo
             coarse,
         )
     )
+
+
+def piece_pattern(texts: Iterable[str], pairs: Collection[str], runs: Collection[str]) -> str:
+    """A pattern for tiktoken: its matches tile any text with real spaces, and never depend on each other.
+
+    It does not look ahead, which takes long; empty where there is no such pattern. A word with a character
+    beyond ASCII is one match, since such a character may be joined with anything.
+
+    Args:
+        texts: All tokens that merging can make.
+        pairs: See `word_pattern`.
+        runs: See `word_pattern`.
+    """
+    has_runs_of_spaces = any(map(_is_spaces, runs))
+    ends = {run[: run.rindex("{")][-1]: run[run.rindex("{") :] for run in runs}
+    stops = set(ends) - {" "}
+    possible = [
+        text
+        for text in texts
+        if SPACE in text[1:] and stops.isdisjoint(text) and not (has_runs_of_spaces and SPACE * 2 in text)
+    ]
+    joints = {joint for text in possible for joint in _JOINT.findall(text)}
+    lefts, rights = {joint[0] for joint in joints}, {joint[-1] for joint in joints}
+    if any(_OPEN_END.search(text) for text in possible) or lefts & rights:
+        return ""
+    joined = "".join(f"{escaped(joint.replace(SPACE, ' '))}|" for joint in sorted(joints))
+    spaces = r"\x{20}?" if has_runs_of_spaces else r"\x{20}*"
+    inside = f"[^{escaped(' ', *stops)}]"
+    first = [f"{escaped(character)}{length}" for character, length in sorted(ends.items())]
+    signs = [char for char in map(chr, range(128)) if _kind(char) == "sign" and char not in {" ", *stops}]
+    if not _ascii_falls_apart(pairs) or not (lefts | rights).issubset(signs):
+        return "|".join((*first, f"{spaces}(?:{joined}{inside})+", r"\x{20}+"))
+    return "|".join(
+        (
+            *first,
+            f"{spaces}(?:{joined}{inside})*[^\\x00-\\x7f](?:{joined}{inside})*",
+            f"{spaces}[A-Za-z]+",
+            f"{spaces}(?:{joined}[{escaped(*signs)}])+",
+            f"{spaces}[0-9]+",
+            r"\x{20}+",
+        )
+    )
+
+
+def escaped(*texts: str) -> str:
+    """`texts` one after the other for a pattern of tiktoken's, whatever their characters mean there."""
+    return "".join(f"\\x{{{ord(character):x}}}" for text in texts for character in text)
 
 
 def _is_spaces(run: str) -> bool:

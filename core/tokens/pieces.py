@@ -1,0 +1,159 @@
+"""A vocabulary with scores, through tiktoken: long texts are cut and merged outside of Python.
+
+tiktoken merges bytes, SentencePiece characters. Here the bytes of a character are what merges first, so that
+each character is whole before any two of them are joined. And tiktoken takes a piece of text that is a token
+for that token, even where merging would never arrive at it: such tokens are left out.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from lctx.core.tokens.table import VocabularyTable
+from lctx.core.tokens.words import SPACE, escaped
+
+_SPACE = SPACE.encode()
+_NUM_BYTES = 256
+_NUM_ASCII = 128
+_LONGEST = 4_000  # characters: the pattern may look at a word once for each of its parts
+_ALONE = 2  # ids of a token behind the character that stands before it
+_NOTHING = r"(?!)"
+
+
+class PieceEncoder:
+    """The ids of texts that fall into pieces. Almost all do; of the others it says that they do not."""
+
+    def __init__(self, table: VocabularyTable) -> None:
+        """Open it for a vocabulary whose rules have a pattern of pieces: this takes a fifth of a second."""
+        rules: Mapping[str, Any] = table.rules
+        self._table = table
+        texts = table.texts()
+        self._beginnings = _beginnings(rules["characters"])
+        self._num_unfinished = len(self._beginnings) + rules["lacking"]
+        ranks = _ranks(texts, self._beginnings, rules["characters"])
+        for one in rules["never"]:
+            ranks.pop(texts[one].replace(_SPACE, b" "), None)
+        # Whole pieces, which nothing merges into: their real spaces win over another token's `SPACE`.
+        end = len(self._beginnings) + len(rules["characters"]) + len(texts) + _NUM_BYTES
+        users = {text: end + number for number, text in enumerate(rules["user_defined"])}
+        ranks.update((text.encode(), rank) for text, rank in users.items())
+        self._users = {text: [rank] for text, rank in users.items()}
+        self._prefix = " " if rules["space_prefix"] else ""
+        self._tag = re.compile(rules["tag"] or _NOTHING)
+        self._encode = _encoder(rules["pieces"], ranks)
+
+    @cached_property
+    def _ids(self) -> list[int]:
+        """The id of each rank; those of characters that are not finished are never asked for."""
+        table, rules = self._table, self._table.rules
+        known = dict(zip(table.texts(), table.ids, strict=True))
+        finished = rules["characters"][rules["lacking"] :]
+        return [
+            *[0] * self._num_unfinished,
+            *(known[character.encode()] for character in finished),
+            *table.ids,
+            *rules["bytes"],
+            *rules["user_defined"].values(),
+        ]
+
+    def count(self, text: str) -> int | None:
+        """How many ids `text` has, or None where it does not fall into pieces."""
+        parts = self._parts(text)
+        return None if parts is None else sum(map(len, parts))
+
+    def encode(self, text: str) -> list[int] | None:
+        """The ids of `text`, or None where it does not fall into pieces."""
+        parts = self._parts(text)
+        return None if parts is None else [self._ids[rank] for part in parts for rank in part]
+
+    def _parts(self, text: str) -> list[list[int]] | None:
+        """The ranks of what stands between the tags of `text`, and of these."""
+        if len(text) > _LONGEST or not (text.isascii() or _is_plain(text)):
+            return None
+        if self._tag.search(text) is None:
+            parts = [self._encode(self._prefix + text)] if text else []
+        else:
+            parts = [
+                self._users[part] if index % 2 else self._encode(self._prefix + part)
+                for index, part in enumerate(self._tag.split(text))
+                if part
+            ]
+        if not text.isascii() and any(min(part) < self._num_unfinished for part in parts):
+            return None
+        return parts
+
+
+def piece_rules(texts: Sequence[bytes], pattern: str) -> dict[str, Any]:
+    """What a `PieceEncoder` finds among a table's rules.
+
+    Args:
+        texts: Of all tokens that can be merged, in the order of their rank.
+        pattern: Of `piece_pattern`.
+
+    Returns:
+        "pieces", the pattern, empty where the vocabulary cannot be used so; "characters" beyond ASCII, first
+        those "lacking" an id, as a number; "never", the ranks of tokens that merging does not arrive at.
+    """
+    with suppress(UnicodeDecodeError):
+        written = [text.decode() for text in texts]
+        foreign = sorted({*"".join(written)} - {SPACE, *map(chr, range(_NUM_ASCII))})
+        known = set(written)
+        lacking = [one for one in foreign if one not in known]
+        characters = "".join((*lacking, *(one for one in foreign if one in known)))
+        # A space is one byte to tiktoken; where it is no token, its three bytes would be three ids.
+        never = _never_merged(texts, written, characters) if pattern and SPACE in known else None
+        if never is not None:
+            return {"pieces": pattern, "characters": characters, "lacking": len(lacking), "never": never}
+    return {"pieces": ""}
+
+
+def _never_merged(texts: Sequence[bytes], written: Sequence[str], characters: str) -> list[int] | None:
+    """The ranks of tokens that merging does not arrive at; None where all of ASCII is in use."""
+    used = {" ", *"".join(written)}
+    apart = next((char for char in map(chr, range(_NUM_ASCII)) if char not in used), None)
+    if apart is None:
+        return None
+    ranks = _ranks(texts, _beginnings(characters), characters)
+    # Behind a character that merges with nothing, no text is taken whole.
+    encode = _encoder(f"{escaped(apart)}[^{escaped(apart)}]*", ranks)
+    found = encode("".join(f"{apart}{text.replace(SPACE, ' ')}" for text in written))
+    starts = [at for at, rank in enumerate(found) if rank == ranks[apart.encode()]]
+    return [one for one, (start, end) in enumerate(pairwise([*starts, len(found)])) if end - start > _ALONE]
+
+
+def _beginnings(characters: str) -> list[bytes]:
+    """What the bytes of characters are on their way to be one: all but their first byte alone."""
+    whole = map(str.encode, characters)
+    return sorted({one[:length] for one in whole for length in range(2, len(one))})
+
+
+def _ranks(texts: Sequence[bytes], beginnings: Sequence[bytes], characters: str) -> dict[bytes, int]:
+    """The rank of all that merges, characters before tokens, and of each byte; real spaces for `SPACE`."""
+    first = [*beginnings, *map(str.encode, characters)]
+    end = len(first) + len(texts)
+    ranks = dict(zip((text.replace(_SPACE, b" ") for text in texts), range(len(first), end), strict=True))
+    ranks.update(zip(first, range(len(first)), strict=True))
+    for byte in range(_NUM_BYTES):
+        ranks.setdefault(bytes([byte]), end + byte)
+    return ranks
+
+
+def _encoder(pattern: str, ranks: dict[bytes, int]) -> Callable[[str], list[int]]:
+    import tiktoken
+
+    encoding = tiktoken.Encoding("pieces", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    return encoding.encode_ordinary
+
+
+def _is_plain(text: str) -> bool:
+    """Whether `text` can be told from what SentencePiece writes, and is Unicode."""
+    if SPACE in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
