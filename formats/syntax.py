@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _MAX_NAME_BYTES = 200
-_MAX_SIGNATURE_BYTES = 1000
+MAX_SIGNATURE_BYTES = 1000
 _MAX_COLUMN = 1000
 """What begins further to the right stands in minified code, where lines are no places."""
 _MAX_GAP = 200
@@ -179,16 +179,26 @@ class _Found:
             end = brace if brace >= 0 else end
         else:
             end = max(body, start)
-        if end - start > _MAX_SIGNATURE_BYTES:
-            cut = self.content.find(b"\n", start, start + _MAX_SIGNATURE_BYTES)
-            end = cut if cut >= 0 else start + _whole(self.content[start : start + _MAX_SIGNATURE_BYTES])
+        end = within_bounds(self.content, start, end)
         while True:
-            kept = _bare_end(self.content, start, end)
+            kept = start + len(self.content[start:end].rstrip())
             index = bisect_left(self.lead_ends, kept)
-            # A comment between the header and the body belongs to neither.
-            if index == len(self.leads) or self.leads[index].end != kept or self.leads[index].start <= start:
-                return kept
-            end = self.leads[index].start
+            lead = self.leads[index] if index < len(self.leads) else None
+            # A comment between the header and the body belongs to neither, however it ends.
+            if lead and start < lead.start < kept and (lead.is_comment or lead.end == kept):
+                end = lead.start
+                continue
+            end = bare_end(self.content, start, kept)
+            if end == kept:
+                return end
+
+
+def within_bounds(content: bytes, start: int, end: int) -> int:
+    """`end`, or where a header that would be longer than all that is shown of it is cut."""
+    if end - start <= MAX_SIGNATURE_BYTES:
+        return end
+    cut = content.find(b"\n", start, start + MAX_SIGNATURE_BYTES)
+    return cut if cut >= 0 else start + _whole(content[start : start + MAX_SIGNATURE_BYTES])
 
 
 def _first(captures: "dict[str, list[Node]]", name: str) -> "Node | None":
@@ -196,7 +206,7 @@ def _first(captures: "dict[str, list[Node]]", name: str) -> "Node | None":
     return nodes[0] if nodes else None
 
 
-def _bare_end(content: bytes, start: int, end: int) -> int:
+def bare_end(content: bytes, start: int, end: int) -> int:
     """Where `content[start:end]` ends without what opens a body: a brace, a colon, an arrow."""
     header = content[start:end]
     while True:

@@ -454,6 +454,13 @@ def test_a_definition_ends_where_the_rest_begins():
     assert (stretches[0].start, stretches[-1].end) == (0, len(text))
 
 
+@pytest.mark.parametrize("comment", ["# as follows:", "# see PEP 8 ;  ", "# = {"])
+def test_a_comment_below_a_header_is_no_part_of_it(comment):
+    """This test ensures that a signature ends before a comment, whatever the comment ends with."""
+    text = f"def first(x):\n    {comment}\n    # and more\n    return x\n"
+    assert told(text, outline(text.encode(), "python")) == [(("first",), "def first(x)", None)]
+
+
 def test_one_line_has_one_name():
     """This test ensures that stretches are whole lines also where lines hold several definitions."""
     text = "class A { b() {} c() {} }\nfunction d() {} function e() {\n  x;\n} function f() {}\n"
