@@ -10,6 +10,11 @@ _WIDE = "\uffff"
 """A character above this one is two in pdfium's list."""
 
 
+def _is_narrow(text: str) -> bool:
+    """Whether none is: asked of the encoder, which looks faster than `max`."""
+    return text.isascii() or len(text.encode("utf-16-le", "surrogatepass")) == 2 * len(text)
+
+
 def text_and_chars(textpage: int) -> tuple[str, Sequence[int] | None]:
     """A page's text as the reader gives it, and the index of pdfium's character behind each of its own.
 
@@ -34,7 +39,7 @@ def char_indices(textpage: int, text: str) -> Sequence[int] | None:
     """
     pdfium = functions()
     num_chars = pdfium.FPDFText_CountChars(textpage)
-    is_wide = max(text, default="") > _WIDE
+    is_wide = not _is_narrow(text)
     last = pdfium.FPDFText_GetTextIndexFromCharIndex(textpage, num_chars - 1) if num_chars > 0 else -1
     if not is_wide and len(text) == num_chars == last + 1:
         return range(num_chars)
@@ -50,7 +55,7 @@ def char_indices(textpage: int, text: str) -> Sequence[int] | None:
 
 def text_offsets(text: str) -> Sequence[int]:
     """The offset in `text` of each half that UTF-16 writes it in: what pdfium counts by."""
-    if max(text, default="") <= _WIDE:
+    if _is_narrow(text):
         return range(len(text))
     return [offset for offset, char in enumerate(text) for _ in range(2 if char > _WIDE else 1)]
 

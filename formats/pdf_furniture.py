@@ -3,7 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
+
+from lctx.formats.pdf_lines import lines_of
 
 _DEPTH = 3
 """So many lines at either end of a page may be furniture, and no more than a third of its lines."""
@@ -12,7 +14,6 @@ _DENSITY = 0.4
 """The share of the pages between its first and its last that show it: left and right pages alternate."""
 _MAX_CHARS = 200
 
-_LINE = re.compile(r"[^\S\r\n]*[^\s][^\r\n]*(?:\r\n|\r|\n|$)")
 _NUMBER = re.compile(r"\d{1,6}")
 _ROMAN = re.compile(r"[^\w]*(?=[ivxlc])(c{0,3}(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3}))[^\w]*", re.IGNORECASE)
 _ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
@@ -35,10 +36,14 @@ def furniture_of(text: str, page_starts: Sequence[int]) -> list[tuple[int, int]]
 
 def _outer_lines(text: str, start: int, end: int) -> Iterator[tuple[str, tuple[int, int]]]:
     """The first and the last lines of a page, each with which end it stands at."""
-    lines = [found.span() for found in _LINE.finditer(text, start, end)]
-    depth = min(_DEPTH, len(lines) // 3)
-    for side, outer in (("top", lines[:depth]), ("foot", lines[len(lines) - depth :])):
-        yield from ((side, line) for line in outer if line[1] - line[0] <= _MAX_CHARS)
+    lines = lines_of(text[start:end])
+    printed = [number for number, line in enumerate(lines) if not line.isspace()]
+    depth = min(_DEPTH, len(printed) // 3)
+    starts = list(accumulate(map(len, lines), initial=start))
+    for side, outer in (("top", printed[:depth]), ("foot", printed[len(printed) - depth :])):
+        for number in outer:
+            if len(lines[number]) <= _MAX_CHARS:
+                yield side, (starts[number], starts[number + 1])
 
 
 def _keys(line: str, page: int) -> Iterator[str]:

@@ -6,13 +6,14 @@ to read the text: lines are measured by their ends first, and only those that ma
 
 import ctypes
 import re
+from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise, repeat
 from operator import sub, truediv
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from lctx.formats.pdf_library import pdfium
 
@@ -34,10 +35,15 @@ _PROSE_CHARS, _PROSE_SPACES, _PROSE_LETTERS = 13, 2, 0.8
 """What a line of prose has at least, in a column: characters, spaces, and the share of letters."""
 MIN_COLUMN_LINES = 6
 """Columns have so many lines with text on both sides of the gutter."""
+_BOX_BYTES = 16
 
 _PRINTED = re.compile(r"[^\s\ufffe](?:[^\r\n\ufffe]*[^\s\ufffe])?")
 _SPACE = re.compile(r"[ \t\xa0\u2000-\u200a\u3000]+")
 _MAY_PART = re.compile(r"[ \t\xa0\u2000-\u200a\u3000]+(?![a-z])|(?<=[^a-z,])[ \t\xa0\u2000-\u200a\u3000]+")
+# The same, a third of the time, where all spaces are plain ones that stand alone.
+_PLAIN_SPACE = re.compile(" ")
+_PLAIN_MAY_PART = re.compile(" (?:(?![a-z])|(?<=[^a-z,] ))")
+_NOT_PLAIN = ("  ", "\t", "\xa0", *map(chr, range(0x2000, 0x200B)), "\u3000")
 
 
 class Piece(NamedTuple):
@@ -60,6 +66,7 @@ class Piece(NamedTuple):
     top: float
 
 
+_Floats: TypeAlias = "array[float]"
 Line = Sequence[Piece]
 """The pieces of one printed line, from left to right."""
 
@@ -89,16 +96,18 @@ class Pieces:
         """Find the gaps of those lines that may have one."""
         if not self.can_measure or pdfium().FPDFText_CountRects(self._textpage, 0, -1) <= len(self.lines):
             return  # each line is drawn in one go
-        self._measure(self._stretched(), _MAY_PART)
+        is_plain = not any(space in self.text for space in _NOT_PLAIN)
+        every, likely = (_PLAIN_SPACE, _PLAIN_MAY_PART) if is_plain else (_SPACE, _MAY_PART)
+        self._measure(self._stretched(), likely)
         long = [
             number
             for number, (start, end) in enumerate(self.lines)
             if end - start >= _LONG and number not in self.gaps
         ]
-        self._measure(long[:: max(len(long) // _SAMPLES, 1)])
+        self._measure(long[:: max(len(long) // _SAMPLES, 1)], every)
         if self._num_suspects() >= _SUSPECTS:
             self.gaps.clear()
-            self._measure(range(len(self.lines)))
+            self._measure(range(len(self.lines)), every)
             self.is_suspect = self._num_suspects() >= MIN_COLUMN_LINES
 
     def pieces(self, numbers: Iterable[int] | None = None) -> list[Line]:
@@ -142,56 +151,54 @@ class Pieces:
 
     def _num_suspects(self) -> int:
         """How many lines part into what may be two lines of prose."""
+        text = self.text
         return sum(
-            any(is_wordy(self.text, start, word) and is_wordy(self.text, word, end) for word in words)
-            for number, words in self.gaps.items()
-            if words and (end := self.lines[number][1]) - (start := self.lines[number][0]) >= _LONG
+            # Behind a gap stand numbers more often than before it.
+            any(is_wordy(text, word, end) and is_wordy(text, start, word) for word in self.gaps[number])
+            for number, (start, end) in enumerate(self.lines)
+            if end - start >= _LONG and number in self.gaps
         )
 
-    def _measure(self, numbers: Iterable[int], spaces: re.Pattern[str] = _SPACE) -> None:
+    def _measure(self, numbers: Iterable[int], spaces: re.Pattern[str]) -> None:
         """Find the gaps of these lines, where they are not known yet."""
         words: list[int] = []
-        unknown = [number for number in numbers if number not in self.gaps]
-        for number in unknown:
-            self.gaps[number] = []
-            words += [found.end() for found in spaces.finditer(self.text, *self.lines[number])]
-        space_lefts, _, space_rights, _ = self._boxes([word - 1 for word in words])
-        lefts, tops, _, feet = self._boxes(words)
-        wide = [
-            index
-            for index, (left, right) in enumerate(zip(lefts, space_rights, strict=True))
-            if left - right > _GAP_POINTS
-        ]
-        for index in wide:
-            word, gap = words[index], lefts[index] - space_rights[index]
-            if space_rights[index] == space_lefts[index]:
+        for number in numbers:
+            if number not in self.gaps:
+                self.gaps[number] = []
+                words += [found.end() for found in spaces.finditer(self.text, *self.lines[number])]
+        count = len(words)
+        lefts, tops, rights, feet = self._boxes([word - 1 for word in words] + words)
+        for index, gap in enumerate(map(sub, lefts[count:], rights[:count])):
+            if gap <= _GAP_POINTS:
+                continue
+            word = words[index]
+            if rights[index] == lefts[index]:
                 # pdfium added this space: all that parts the two words is the gap.
                 share = _LABEL_HEIGHTS if self.text[word - 2] == ":" else _GAP_HEIGHTS
-                if gap < share * (tops[index] - feet[index]):
+                if gap < share * (tops[count + index] - feet[count + index]):
                     continue
             self.gaps[bisect_right(self._starts, word) - 1].append(word)
 
-    def _boxes(self, offsets: Sequence[int]) -> tuple[list[float], list[float], list[float], list[float]]:
+    def _boxes(self, offsets: Sequence[int]) -> tuple[_Floats, _Floats, _Floats, _Floats]:
         """Left, top, right and bottom of the characters at these offsets; zeros where pdfium knows none."""
         library = pdfium()
         chars: Iterable[int] = offsets
         if not self._is_plain:
             to_char = library.FPDFText_GetCharIndexFromTextIndex
             chars = [to_char(self._textpage, offset) for offset in offsets]
-        num_floats = 4 * len(offsets)
-        buffer = _buffer(1 << num_floats.bit_length())
-        first = ctypes.addressof(buffer)
-        places = range(first, first + 4 * num_floats, 16)
+        room, places = _room(1 << len(offsets).bit_length())
+        ctypes.memset(room, 0, _BOX_BYTES * len(offsets))
         # Driven from C: a call in a loop of Python takes three times as long.
-        deque(map(_box_function(), repeat(self._textpage), chars, places), maxlen=0)
-        values: Any = memoryview(buffer).cast("B").cast("f")[:num_floats]
-        return values[::4].tolist(), values[1::4].tolist(), values[2::4].tolist(), values[3::4].tolist()
+        deque(map(_box_function(), repeat(ctypes.c_void_p(self._textpage)), chars, places), maxlen=0)
+        values = array("f", memoryview(room).cast("B")[: _BOX_BYTES * len(offsets)].tobytes())
+        return values[::4], values[1::4], values[2::4], values[3::4]
 
 
 @cache
-def _buffer(num_floats: int) -> ctypes.Array[ctypes.c_float]:
-    """Room for so many numbers: to make a new kind of array takes longer than to fill it."""
-    return (ctypes.c_float * num_floats)()
+def _room(num_boxes: int) -> tuple[Any, list[Any]]:
+    """Room for so many boxes, and a pointer to each: to make them takes longer than to fill them."""
+    room = (ctypes.c_float * (4 * num_boxes))()
+    return room, [ctypes.byref(room, _BOX_BYTES * number) for number in range(num_boxes)]
 
 
 def is_wordy(text: str, start: int, end: int) -> bool:
@@ -205,7 +212,6 @@ def is_wordy(text: str, start: int, end: int) -> bool:
 
 @cache
 def _box_function() -> Any:
-    """The function for the place of a character, taking bare addresses: a third of the time."""
+    """The function for the place of a character; what it takes is not checked, in half of the time."""
     address = ctypes.cast(pdfium().FPDFText_GetLooseCharBox, ctypes.c_void_p).value
-    kinds = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-    return ctypes.CFUNCTYPE(*kinds)(address or 0)
+    return ctypes.PYFUNCTYPE(None)(address or 0)

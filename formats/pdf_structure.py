@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lctx.core.document import Block
 from lctx.formats.pdf_furniture import furniture_of
+from lctx.formats.pdf_lines import lines_of
 from lctx.formats.pdf_wire import Entry
 
 _Path = tuple[str, ...]
@@ -122,27 +123,31 @@ def paragraphs(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """The paragraphs of `text[start:end]`, half-open, as far as line widths tell; none is blank."""
     if start >= end or text.count("\n", start, end) > _MAX_LINES:
         return [(start, end)] if text[start:end].strip() else []
-    lines = [found.span() for found in _LINE.finditer(text, start, end) if found.end() > found.start()]
+    part = text[start:end]
     # pdfium joins the halves of a hyphenated word, and with them two printed lines.
-    printed = sorted(len(part) for part in text[start:end].replace(_HYPHEN, "\n").split("\n"))
+    printed = sorted(map(len, part.replace(_HYPHEN, "\n").split("\n")))
     width = printed[int(len(printed) * 0.9)]
     found: list[tuple[int, int]] = []
-    before = ""
-    for first, last in lines:
-        line = text[first:last].strip()
-        if line and (not before or _parts(before, line, width)):
-            found.append((first, last))
-        elif line:
-            found[-1] = (found[-1][0], last)
+    first, last, before = start, start, ""
+    for whole in lines_of(part):
+        line = whole.strip()
+        if line:
+            if not before or _parts(before, line, width):
+                if last > first:
+                    found.append((first, last))
+                first = start
+            last = start + len(whole)
         before = line.rpartition(_HYPHEN)[2]
-    return found
+        start += len(whole)
+    return [*found, (first, last)] if last > first else found
 
 
 def _parts(before: str, line: str, width: int) -> bool:
     """Whether a paragraph ends between two lines that follow each other, on a page of lines this wide."""
-    if len(before) < _SHORT * width and _opens(line):
-        return True
-    return len(before) < _FULL * width and _CLOSED.search(before[-4:]) is not None
+    size = len(before)
+    if size >= _FULL * width:
+        return False
+    return (size < _SHORT * width and _opens(line)) or _CLOSED.search(before[-4:]) is not None
 
 
 def _opens(line: str) -> bool:
