@@ -6,6 +6,7 @@ one each.
 """
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from html.entities import name2codepoint
 
@@ -13,10 +14,11 @@ from lctx.core.document import Block, Document, Link, Location, Span
 from lctx.core.errors import EmptySourceError, LimitError
 from lctx.formats.decoding import Decoded, decode
 from lctx.formats.html_flow import Flow, Paragraph
+from lctx.formats.html_sight import Sheets, Sight
 from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 from lctx.formats.text import paragraphs
 
-READER = "html/1"
+READER = "html/2"
 
 MAX_HTML_BYTES = 64 * 1024 * 1024
 """The largest page that is read."""
@@ -31,14 +33,16 @@ _XHTML = re.compile(r"\s*(?:<\?xml\b|<!DOCTYPE\s+html\s+PUBLIC\s+\"-//W3C//DTD X
 _DOCTYPE = re.compile(r"<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>", re.IGNORECASE | re.DOTALL)
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,9});")
 _XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
+_STYLED = re.compile(r"<(?:\w+:)?style\b", re.IGNORECASE)
 _NOTHING_SEEN = "open it in a browser and save what it shows, as PDF or text"
 
 
 def read_html(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:
     """The document of a page: its title, then the text that can be seen, a span for each paragraph.
 
-    Scripts, styles, and what the markup itself hides are no part of it; style sheets are not applied. A page
-    that shows nothing because scripts make it is read as its source, line by line.
+    Scripts, styles, and what the markup or the page's own style sheets hide are no part of it; sheets that
+    it links to are not fetched. A page that shows nothing because scripts make it is read as its source, line
+    by line.
 
     Raises:
         EmptySourceError: All its text is hidden.
@@ -59,6 +63,8 @@ def read_html(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Do
     warnings = list(decoded.warnings)
     if flow.has_hidden:
         warnings.append("It holds hidden text, which was left out.")
+    if flow.has_unapplied_styles:
+        warnings.append("Its style sheets are too long to be applied: text that they hide was read.")
     if not flow.paragraphs and flow.has_script:
         warnings.append("Nothing but its title could be read: a script makes what it shows.")
     return Document(
@@ -105,24 +111,45 @@ def _parsed(path: str, decoded: Decoded) -> Flow:
     # libxml2 ends a page at a NUL in some versions; HTML 13.2.5 has it replaced.
     text = decoded.text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
     if _XHTML.match(text):
-        flow = _parsed_as_xml(path, text)
-        if flow is not None:
-            return flow
-    return _parsed_as_html(path, text)
+        with suppress(_NotWellFormedError):  # as most of it is
+            return _flow_of(path, text, _take_xml)
+    return _flow_of(path, text, _take_html)
 
 
-def _parsed_as_html(path: str, text: str) -> Flow:
+def _flow_of(path: str, text: str, take: "_Take") -> Flow:
+    """What the page shows. Its style sheets are gathered first: they hold for what stands above them too."""
+    styles = None
+    if _STYLED.search(text):
+        from lctx.formats.html_styles import Styles
+
+        sheets = Sheets()
+        take(text, sheets)
+        styles = Styles(sheets.close())
+    flow = Flow(path, Sight(styles if styles and styles.is_applied else None))
+    take(text, flow)
+    flow.close()
+    flow.has_unapplied_styles = styles is not None and styles.is_cut
+    return flow
+
+
+_Take = Callable[[str, Flow | Sheets], None]
+"""Parses a page and hands its tags and text to one that gathers them."""
+
+
+class _NotWellFormedError(Exception):
+    """It calls itself XML and is none."""
+
+
+def _take_html(text: str, target: Flow | Sheets) -> None:
     from lxml import etree
 
-    flow = Flow(path)
-    parser = etree.HTMLParser(target=flow, encoding="utf-8", huge_tree=True)
+    parser = etree.HTMLParser(target=target, encoding="utf-8", huge_tree=True)
     with suppress(etree.LxmlError):  # what was read until then stands
         etree.fromstring(text.encode("utf-8"), parser)
-    return flow.close()
 
 
-def _parsed_as_xml(path: str, text: str) -> Flow | None:
-    """XHTML as XML, where <script/> ends itself; None where it is not well-formed, as most of it is."""
+def _take_xml(text: str, target: Flow | Sheets) -> None:
+    """XHTML as XML, where <script/> ends itself."""
     from lxml import etree
 
     # Its entities are those of HTML; a document type that defines others is not read, so nothing can grow.
@@ -130,15 +157,13 @@ def _parsed_as_xml(path: str, text: str) -> Flow | None:
     text = text[prolog.end() :] if prolog else text
     text = _DOCTYPE.sub("", text[:_HEAD_BYTES], count=1) + text[_HEAD_BYTES:]
     text = _ENTITY.sub(_as_number, text)
-    flow = Flow(path)
     parser = etree.XMLParser(
-        target=flow, encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=True
+        target=target, encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=True
     )
     try:
         etree.fromstring(text.encode("utf-8"), parser)
-    except etree.LxmlError:
-        return None
-    return flow.close()
+    except etree.LxmlError as error:
+        raise _NotWellFormedError from error
 
 
 def _as_number(entity: re.Match[str]) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lctx.core.errors import LimitError
-from lctx.formats.html_tags import HEADING, ROLES, TYPED, address_of, is_hidden, number_of, ordinal
+from lctx.formats.html_sight import Sight
+from lctx.formats.html_tags import HEADING, ROLES, TYPED, address_of, number_of, ordinal
 
 MAX_NESTING = 1_000
 """How deep elements may be nested. Browsers stop at about half of that."""
@@ -61,16 +62,19 @@ class Flow:
     Attributes:
         title: The page's title, or nothing.
         paragraphs: In the order of the markup.
-        has_hidden: Whether text was left out that the markup hides.
+        has_hidden: Whether text was left out that the markup or its style sheets hide.
         has_script: Whether scripts may add to what stands here.
+        has_unapplied_styles: Whether style sheets may hide some of it that were too long to be applied.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sight: Sight) -> None:
         self.title = ""
         self.paragraphs: list[Paragraph] = []
         self.has_hidden = False
         self.has_script = False
+        self.has_unapplied_styles = False
         self._path = path
+        self._sight = sight
         self._roles: list[str] = []
         self._sinks = [self.paragraphs]
         self._num_paragraphs = 0
@@ -80,8 +84,7 @@ class Flow:
         self._kinds: list[tuple[str, int]] = [("paragraph", 0)]
         self._label = ""
         self._base = ""
-        self._skipped_from = 0  # how deep the element stands whose content is not seen; 0 outside of one
-        self._muted = 0
+        self._muted = 0  # how many elements are open whose content is no text of the page
         self._num_foreign = 0
         self._pieces: list[str] = []
         self._length = 0
@@ -93,18 +96,20 @@ class Flow:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Take a start tag."""
-        if len(self._roles) >= MAX_NESTING:
+        depth = len(self._roles)
+        if depth >= MAX_NESTING:
             why = f"its elements are nested more than {MAX_NESTING:,} deep"
             raise LimitError(self._path, why, "save it as text or PDF from a browser")
         tag = tag.rpartition("}")[2]
-        role = "hidden" if self._skipped_from else self._role_of(tag, attributes)
+        if attributes or self._sight.is_styled or tag == "dialog":
+            self._sight.enter(tag, attributes, depth)
+        role = self._role_of(tag, attributes)
+        if role == "unseen" or (role == "hidden" and ROLES.get(tag) == "unseen"):
+            role = "muted"
+            self._muted += 1
+            self.has_script |= tag == "script"
         self._roles.append(role)
-        if role in {"unseen", "hidden"}:
-            self._skipped_from = self._skipped_from or len(self._roles)
-            if role == "unseen" or ROLES.get(tag) == "unseen":
-                self._roles[-1] = "muted"
-                self._muted += 1
-                self.has_script |= tag == "script"
+        if role in {"muted", "hidden"}:
             return
         if role not in {"", "link", "foreign"}:
             self._flush()
@@ -113,12 +118,11 @@ class Flow:
     def end(self, _tag: str) -> None:
         """Take an end tag, written or implied."""
         role = self._roles.pop() if self._roles else ""
-        if self._skipped_from:
+        if self._sight.changed_at == len(self._roles):
+            self._sight.leave()
+        if role in {"muted", "hidden"}:
             self._muted -= role == "muted"
-            if len(self._roles) < self._skipped_from:
-                self._skipped_from = 0
-            return
-        if role == "link":
+        elif role == "link":
             self._end_link()
         elif role == "foreign":
             self._num_foreign -= 1
@@ -131,7 +135,7 @@ class Flow:
 
     def data(self, text: str) -> None:
         """Take characters."""
-        if self._skipped_from:
+        if self._muted or self._sight.is_hidden:
             self.has_hidden |= not self._muted and not text.isspace()
             return
         if self._kinds[-1][0] != "code":
@@ -151,7 +155,7 @@ class Flow:
 
     def _role_of(self, tag: str, attributes: Mapping[str, str]) -> str:
         role = ROLES.get(tag, "")
-        if is_hidden(tag, attributes):
+        if self._muted or self._sight.is_hidden:
             return "hidden"
         if attributes and attributes.get("role") == "heading":
             return "heading"

@@ -1,7 +1,6 @@
 """What single tags and attributes of HTML mean to somebody who looks at the page."""
 
 import re
-from collections.abc import Mapping
 from urllib.parse import urljoin
 
 # Nothing of the unseen is shown, with scripts running (HTML 15.3.1) or without a player for it.
@@ -31,30 +30,12 @@ TYPED = frozenset(
 )
 """The types of <input> that show their value."""
 
-# Not opacity or font-size: pages that fade in, or space their columns, set them to 0 for what is seen.
-_HIDDEN_STYLE = re.compile(
-    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE
-)
 _NO_ADDRESS = re.compile(r"(?:javascript|data|vbscript|blob):|#", re.IGNORECASE)
 _ROMAN = (
     *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl")),
     *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
 )
 _MOST_ROMAN = 3999
-
-
-def is_hidden(tag: str, attributes: Mapping[str, str]) -> bool:
-    """Whether the element says of itself that nobody sees it."""
-    if not attributes:
-        return tag == "dialog"
-    if tag in {"html", "body"}:  # pages that fade in hide all of themselves at first
-        return False
-    return (
-        "hidden" in attributes
-        or attributes.get("aria-hidden", "").strip().lower() == "true"
-        or (tag == "dialog" and "open" not in attributes)
-        or ("style" in attributes and _HIDDEN_STYLE.search(attributes["style"]) is not None)
-    )
 
 
 def address_of(written: str, base: str) -> str | None:

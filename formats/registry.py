@@ -98,7 +98,7 @@ MARKDOWN = Format(
     _read_markdown,
     runs_in="worker",
 )
-HTML = Format("html", "html/1", (".html", ".htm", ".xhtml", ".xht"), _read_html, runs_in="worker")
+HTML = Format("html", "html/2", (".html", ".htm", ".xhtml", ".xht"), _read_html, runs_in="worker")
 NOTEBOOK = Format("notebook", "notebook/1", (".ipynb",), _read_notebook, runs_in="worker")
 DIFF = Format("diff", "diff/1", (".diff", ".patch"), _read_diff, runs_in="worker")
 CODE = Format("code", "code/2", (), _read_code, runs_in="worker")

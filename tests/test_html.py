@@ -46,7 +46,7 @@ def test_a_page_is_read_paragraph_by_paragraph():
         "See the notes.", "Segments", "In millions", "Segment | 2024", "Pumps | 10", "Valves | 7 net", "Method",
         "iii. Weigh", "iv. Count", "x = 1", "    y = 2",
     ]  # fmt: skip
-    assert (document.kind, document.reader, document.warnings) == ("html", "html/1", ())
+    assert (document.kind, document.reader, document.warnings) == ("html", "html/2", ())
 
 
 def test_a_quote_is_found_by_headings_and_paragraph():
