@@ -6,13 +6,12 @@ from functools import cached_property
 
 from lctx.core.answering.preferences import Preferences, resolve_preferences
 from lctx.core.chunking.chunk import Chunk
-from lctx.core.chunking.split import split_document
 from lctx.core.document import Document
 from lctx.core.models.profile import Capability, ModelProfile
 from lctx.core.retrieval.focus import Sentence, focus
 from lctx.core.retrieval.rank import Ranking, Retriever, Scored
 from lctx.core.storage import ByteCache
-from lctx.core.tokens.counts import count_chunks
+from lctx.core.tokens.counts import cut_and_count
 from lctx.core.tokens.tokenizer import Tokenizer
 
 _FOCUSED_CHUNKS = 8
@@ -76,18 +75,22 @@ class Inputs:
     def with_settings(self, settings: AskSettings) -> "Inputs":
         """The same question about the same documents under other settings; nothing is counted again."""
         other = replace(self, settings=settings)
-        other.__dict__.update(chunks=self.chunks, counts=self.counts)
+        other.__dict__["_cut"] = self._cut
         return other
 
     @cached_property
+    def _cut(self) -> tuple[tuple[Chunk, ...], tuple[int, ...]]:
+        return cut_and_count(self.tokenizer, self.documents, self.cache)
+
+    @property
     def chunks(self) -> tuple[Chunk, ...]:
         """All documents cut, in order."""
-        return tuple(chunk for document in self.documents for chunk in split_document(document))
+        return self._cut[0]
 
-    @cached_property
+    @property
     def counts(self) -> tuple[int, ...]:
         """Tokens of each chunk, in the order of `chunks`."""
-        return tuple(count_chunks(self.tokenizer, self.chunks, self.cache))
+        return self._cut[1]
 
     @cached_property
     def num_tokens(self) -> int:

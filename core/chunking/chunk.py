@@ -1,8 +1,6 @@
 """A chunk: a slice of one document, the unit that is planned, counted, read and cited."""
 
-import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 
 from lctx.core.document import Document, Location
 
@@ -26,15 +24,10 @@ class Chunk:
     end: int
     is_hidden: bool = False
 
-    @cached_property
+    @property
     def text(self) -> str:
         """The chunk's characters, exactly as the reader read them."""
         return self.document.text[self.start : self.end]
-
-    @cached_property
-    def hash(self) -> str:
-        """A hash of the text alone: equal text has equal counts, wherever it stands."""
-        return hashlib.blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     @property
     def heading(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from itertools import pairwise
 
 from lctx.core.chunking.chunk import Chunk
@@ -9,6 +10,8 @@ from lctx.core.document import Document
 
 TARGET_CHARS = 800
 """The size to aim at, in code points (docs/benchmarks/retrieval.md compares sizes)."""
+VERSION = 1
+"""Of these rules: what was kept of chunks that other rules cut is of no use."""
 _LEAST = TARGET_CHARS // 2
 _MOST = TARGET_CHARS + TARGET_CHARS // 2
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -21,9 +24,14 @@ def split_document(document: Document) -> tuple[Chunk, ...]:
     a heading where it can, else at a block, else at a line; a definition that fits into a chunk is not cut.
     Only a line longer than a chunk may be is cut inside, at white space where there is any.
     """
+    return chunks_between(document, edges_of(document))
+
+
+def edges_of(document: Document) -> list[int]:
+    """Where the chunks of `document` begin and end, the end of its text last; none for an empty one."""
     text = document.text
     if not text:
-        return ()
+        return []
     walls = _walls(document)
     headings = [block.start for block in document.blocks if block.kind == "heading"]
     blocks = [block.start for block in document.blocks]
@@ -32,6 +40,13 @@ def split_document(document: Document) -> tuple[Chunk, ...]:
         start = edges[-1]
         wall = walls[bisect_right(walls, start)]
         edges.append(wall if wall - start <= _MOST else _cut(document, start, (headings, blocks)))
+    return edges
+
+
+def chunks_between(document: Document, edges: Sequence[int]) -> tuple[Chunk, ...]:
+    """The chunks of `document` between its `edges_of`, which may have been kept."""
+    if not document.hidden:
+        return tuple(Chunk(document, start, end) for start, end in pairwise(edges))
     hidden = [start for start, _ in document.hidden]
 
     def is_hidden(start: int) -> bool:
@@ -61,10 +76,18 @@ def _cut(document: Document, start: int, candidates: tuple[list[int], ...]) -> i
     block = document.block_at(high)
     if block and block.kind == "code" and start < block.start and block.end - block.start <= _MOST:
         return block.start  # a short function stays whole, though what stands before it is a small chunk
-    # Lines are looked for last and nearby: most chunks end at a block, and a long text has very many lines.
-    # One character beyond, so that half of a Windows line end is not taken for a whole one.
-    lines = [found.end() for found in _NEWLINE.finditer(text, low - 1, high + 1) if found.end() <= high]
-    if lines:
-        return min(lines, key=lambda edge: abs(edge - target))
+    if line_end := _line_end(text, low, high, target):
+        return line_end
     space = max(text.rfind(" ", low, high), text.rfind("\t", low, high))
     return space + 1 if space > 0 else min(high, len(text))
+
+
+def _line_end(text: str, low: int, high: int, target: int) -> int:
+    """The end of a line from `low` to `high` that is nearest to `target`, of two the first; 0 if none is."""
+    # One character beyond, so that half of a Windows line end is not taken for a whole one.
+    if text.find("\r", low - 1, high + 1) >= 0:
+        lines = [found.end() for found in _NEWLINE.finditer(text, low - 1, high + 1) if found.end() <= high]
+        return min(lines, key=lambda edge: abs(edge - target), default=0)
+    before = text.rfind("\n", low - 1, target) + 1
+    after = text.find("\n", target, high) + 1
+    return after if after and (not before or after - target < target - before) else before

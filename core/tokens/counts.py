@@ -1,61 +1,70 @@
-"""Token counts of chunks, kept by content: a document that was counted once is never counted again."""
+"""Documents cut into chunks, and these counted: kept by content, so that it is done once."""
 
 import hashlib
+import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain, pairwise
 
 from lctx.core.chunking.chunk import Chunk
+from lctx.core.chunking.split import VERSION, chunks_between, split_document
+from lctx.core.document import Document
 from lctx.core.storage import ByteCache
 from lctx.core.tokens.tokenizer import Tokenizer
 
 _ITEM = "Q"  # of array: eight bytes on every platform
 
 
-def count_chunks(tokenizer: Tokenizer, chunks: Sequence[Chunk], cache: ByteCache) -> list[int]:
-    """How many tokens each chunk has, in the order of `chunks`.
+def cut_and_count(
+    tokenizer: Tokenizer, documents: Sequence[Document], cache: ByteCache
+) -> tuple[tuple[Chunk, ...], tuple[int, ...]]:
+    """The chunks of all documents, in order, and how many tokens each has.
 
     Args:
         tokenizer: Its hash is part of the key: another vocabulary, another count.
-        chunks: In any order; those of one document that stand together are kept as one value.
-        cache: A value that is missing or damaged is counted anew.
+        documents: In any order; those with the same bytes, read alike, are kept as one, whatever their path.
+        cache: A value that is missing or damaged is made anew.
     """
-    counts: list[int | None] = []
-    missing: list[tuple[str, int, int]] = []
-    runs = list(_runs(chunks))
-    keys = [_key(tokenizer, chunks[start:end]) for start, end in runs]
-    for key, value, (start, end) in zip(keys, cache.get_many(keys), runs, strict=True):
-        kept = _unpacked(value, end - start)
-        counts.extend(kept or [None] * (end - start))
+    keys = [_key(tokenizer, document) for document in documents]
+    chunks: list[tuple[Chunk, ...]] = []
+    counts: list[Sequence[int]] = []
+    missing: list[int] = []
+    for number, (document, value) in enumerate(zip(documents, cache.get_many(keys), strict=True)):
+        kept = _unpacked(value, document)
         if kept is None:
-            missing.append((key, start, end))
+            missing.append(number)
+            chunks.append(split_document(document))
+            counts.append(())
+        else:
+            chunks.append(chunks_between(document, kept[0]))
+            counts.append(kept[1])
     # Counted together, so that a library with threads has enough to do; equal text is counted once.
-    texts = {chunk.hash: chunk.text for _, start, end in missing for chunk in chunks[start:end]}
-    counted = dict(zip(texts, tokenizer.count_batch(list(texts.values())), strict=True)) if texts else {}
+    texts = list(dict.fromkeys(chunk.text for number in missing for chunk in chunks[number]))
+    counted = dict(zip(texts, tokenizer.count_batch(texts), strict=True)) if texts else {}
     values: dict[str, bytes] = {}
-    for key, start, end in missing:
-        found = [counted[chunk.hash] for chunk in chunks[start:end]]
-        counts[start:end] = found
-        values[key] = array(_ITEM, found).tobytes()
+    for number in missing:
+        counts[number] = found = [counted[chunk.text] for chunk in chunks[number]]
+        values[keys[number]] = array(_ITEM, [chunk.end for chunk in chunks[number]] + found).tobytes()
     cache.put_many(values)
-    return [count for count in counts if count is not None]
+    return tuple(chain.from_iterable(chunks)), tuple(chain.from_iterable(counts))
 
 
-def _runs(chunks: Sequence[Chunk]) -> Iterator[tuple[int, int]]:
-    start = 0
-    for end in range(1, len(chunks) + 1):
-        if end == len(chunks) or chunks[end].document is not chunks[start].document:
-            yield start, end
-            start = end
+def _key(tokenizer: Tokenizer, document: Document) -> str:
+    """Of all that chunks depend on: a reader makes the same blocks of the same bytes."""
+    told = json.dumps([VERSION, document.reader, document.sha256, document.offset, document.hidden])
+    content = hashlib.sha256(told.encode("utf-8", "surrogatepass"))
+    content.update(document.text.encode("utf-8", "surrogatepass"))
+    return f"counts {tokenizer.hash} {content.hexdigest()}"
 
 
-def _key(tokenizer: Tokenizer, run: Sequence[Chunk]) -> str:
-    content = hashlib.blake2b("".join(chunk.hash for chunk in run).encode(), digest_size=20).hexdigest()
-    return f"counts {tokenizer.hash} {content}"
-
-
-def _unpacked(value: bytes | None, num_chunks: int) -> list[int] | None:
-    counts = array(_ITEM)
-    if value is None or len(value) != num_chunks * counts.itemsize:
+def _unpacked(value: bytes | None, document: Document) -> tuple[list[int], list[int]] | None:
+    """Where the chunks of `document` begin and end, and their counts; None for what is something else."""
+    numbers = array(_ITEM)
+    if value is None or len(value) % (2 * numbers.itemsize):
         return None
-    counts.frombytes(value)
-    return counts.tolist()
+    numbers.frombytes(value)
+    half = len(numbers) // 2
+    edges = [0, *numbers[:half]] if half else [0]
+    if edges[-1] != len(document.text) or any(start >= end for start, end in pairwise(edges)):
+        return None
+    return edges, numbers[half:].tolist()
