@@ -1,17 +1,18 @@
 """From one file to its document, in whatever process: opened, told by its bytes, read or found."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lctx.cli.stamps import Seen, stamp_of
+from lctx.cli.stamps import Seen, stamp_in
 from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache, Wanted, key_of
 from lctx.core.errors import SourceError
 from lctx.formats.format import Format
 from lctx.formats.reader import DEFAULTS, ReadOptions
 from lctx.formats.registry import format_of
-from lctx.formats.sources import Skipped, SourceFile, read_source
+from lctx.formats.sources import Skipped, SourceFile, read_with_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,10 @@ def open_files(
 
 
 def _open(file: SourceFile) -> Opened | Passed | SourceError:
-    before = stamp_of(file.file)
+    began_ns = time.time_ns()
     try:
-        content = read_source(file)
-        stamp = before.packed if before.packed and before == stamp_of(file.file) else None
+        content, status = read_with_status(file)
+        stamp = stamp_in(status, began_ns).packed if status else None
         if isinstance(content, Skipped):
             return Passed(content, Seen(stamp, reason=content.reason) if stamp else None)
         return opened_as(file.path, content, stamp)

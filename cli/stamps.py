@@ -64,9 +64,19 @@ def stamp_of(file: str) -> Stamp:
         found = os.lstat(file)
     except (OSError, ValueError):
         return Stamp()
+    return stamp_in(found, time.time_ns())
+
+
+def stamp_in(found: os.stat_result, now_ns: int) -> Stamp:
+    """What `found` says of a file; its stamp is relied on where it had been at rest for long at `now_ns`.
+
+    Args:
+        found: What the system says.
+        now_ns: Nanoseconds since 1970; before the file was read, for a write after that might leave no trace.
+    """
     if not stat.S_ISREG(found.st_mode):
         return Stamp()
-    if not found.st_size or found.st_ctime_ns > time.time_ns() - _AT_REST_NS:
+    if not found.st_size or found.st_ctime_ns > now_ns - _AT_REST_NS:
         return Stamp(found.st_size)  # files of /proc have no size, and a write now might leave no trace
     packed = _STAMP.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
     return Stamp(found.st_size, packed)

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from functools import lru_cache
 
 HEAD_BYTES = 8192
 """As much of a file's beginning as decides what it is; git looks at 8000 bytes for the same purpose."""
@@ -34,6 +35,10 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"{\\rtf", "an RTF document"),
     (b"%!PS", "a PostScript document"),
 )
+_SIGNATURES_BY_BYTE = {
+    first: tuple(one for one in _SIGNATURES if one[0].startswith(first))
+    for first in {signature[:1] for signature, _ in _SIGNATURES}
+}
 _ZIP_KINDS = (
     (re.compile(rb"ppt/(?:presentation|slides)"), "a PowerPoint presentation"),
     (re.compile(rb"xl/(?:workbook|worksheets)"), "an Excel workbook"),
@@ -59,9 +64,10 @@ _TEXT_SIGNATURES = frozenset({b"ID3", b"BZh", b"PAR1", b"GGUF", b"OggS", b"fLaC"
 """Signatures that are plain letters: text may begin with them, so they need something binary behind them."""
 
 
+@lru_cache(maxsize=256)
 def suffix_of(path: str) -> str:
     """The last suffix of the file's name in lower case, with its dot; empty where there is none."""
-    # By hand: this is asked several times of every file of a tree, and pathlib takes ten times as long.
+    # By hand and once: it is asked several times of every file of a tree; pathlib takes ten times as long.
     stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
     return f".{suffix.lower()}" if stem and dot else ""
 
@@ -110,7 +116,7 @@ def zip_kind(content: bytes) -> str:
 def other_kind(content: bytes) -> str | None:
     """The name of a kind that lctx does not read, or None: text, and what its readers know."""
     head = content[:HEAD_BYTES]
-    for signature, kind in _SIGNATURES:
+    for signature, kind in _SIGNATURES_BY_BYTE.get(head[:1], ()):
         if head.startswith(signature) and (signature not in _TEXT_SIGNATURES or has_binary_bytes(head)):
             return kind
     if head[:4] == b"RIFF" and head[8:12] in {b"WEBP", b"WAVE", b"AVI "}:
@@ -125,11 +131,10 @@ def other_kind(content: bytes) -> str | None:
 def has_binary_bytes(content: bytes) -> bool:
     """Whether the first bytes are those of no text in any encoding that lctx decodes."""
     head = content[:HEAD_BYTES]
-    if head.startswith(_BOMS) or wide_encoding(head):
+    num_controls = len(head) - len(head.translate(None, _CONTROLS))
+    if not num_controls or head.startswith(_BOMS) or wide_encoding(head):
         return False
-    if b"\x00" in head:
-        return True
-    return len(head) - len(head.translate(None, _CONTROLS)) > _MAX_CONTROL_SHARE * len(head)
+    return b"\x00" in head or num_controls > _MAX_CONTROL_SHARE * len(head)
 
 
 def wide_encoding(head: bytes) -> str | None:

@@ -73,11 +73,22 @@ def read_bytes(source: SourceFile) -> bytes:
         LimitError: It holds more than `MAX_SOURCE_BYTES`.
         SourceError: It cannot be read, or changed while it was.
     """
-    return cast("bytes", _read(source, judged=True))  # only what is not judged can be skipped
+    return cast("bytes", _read(source, judged=True)[0])  # only what is not judged can be skipped
 
 
 def read_source(source: SourceFile) -> bytes | Skipped:
     """The content of `source`, whole, or why nobody would read a file that was found in a folder.
+
+    Raises:
+        SourceError: As `read_bytes` does.
+    """
+    return read_with_status(source)[0]
+
+
+def read_with_status(source: SourceFile) -> tuple[bytes | Skipped, os.stat_result | None]:
+    """As `read_source`, and what the system said of the file when it was opened and still says.
+
+    The latter is None where something about the file changed while it was read, and for standard input.
 
     Raises:
         SourceError: As `read_bytes` does.
@@ -91,7 +102,7 @@ def noise_in(source: SourceFile) -> str | None:
     Raises:
         SourceError: As `read_bytes` does.
     """
-    handle = _opened(source)
+    handle, _ = _opened(source)
     try:
         return noise_of_content(source.path, os.read(handle, HEAD_BYTES))
     except OSError as error:
@@ -132,53 +143,57 @@ def told(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _read(source: SourceFile, *, judged: bool) -> bytes | Skipped:
+def _read(source: SourceFile, *, judged: bool) -> tuple[bytes | Skipped, os.stat_result | None]:
     if source.file == STDIN:
-        return read_stdin(sys.stdin.buffer)
-    handle = _opened(source)
+        return read_stdin(sys.stdin.buffer), None
+    handle, before = _opened(source)
     try:
-        return _read_open(source, handle, judged=judged)
+        content = _read_open(source, handle, before, judged=judged)
+        after = os.fstat(handle)
     except OSError as error:
         raise SourceError(source.path, told(error)) from error
     finally:
         os.close(handle)
+    if isinstance(content, bytes) and (
+        (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+        or (before.st_size and len(content) != before.st_size)
+    ):
+        raise SourceError(
+            source.path, "it changed while it was being read", "run it again when nothing writes to it"
+        )
+    return content, before if before.st_ctime_ns == after.st_ctime_ns else None
 
 
-def _opened(source: SourceFile) -> int:
-    """A descriptor of a regular file; opening a pipe waits for nobody."""
+def _opened(source: SourceFile) -> tuple[int, os.stat_result]:
+    """A descriptor of a regular file, and its status; opening a pipe waits for nobody."""
     try:
         handle = os.open(source.file, _OPEN_FLAGS)
     except FileNotFoundError as error:
         raise MissingSourceError(source.path, "it vanished before it was read", "run it again") from error
     except OSError as error:
         raise SourceError(source.path, told(error)) from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
         os.close(handle)
         raise not_regular(source.path)
-    return handle
+    return handle, status
 
 
-def _read_open(source: SourceFile, handle: int, *, judged: bool) -> bytes | Skipped:
-    before = os.fstat(handle)
+def _read_open(source: SourceFile, handle: int, before: os.stat_result, *, judged: bool) -> bytes | Skipped:
     pieces = [os.read(handle, HEAD_BYTES)]
     reason = None if judged else noise_of_content(source.path, pieces[0])
     if reason:
         return Skipped(source.path, reason)
     _hold_to_ceiling(source.path, pieces[0], before.st_size)
     total = len(pieces[0])
+    if total == before.st_size < HEAD_BYTES:
+        return pieces[0]  # most files: that more has come since is seen by the size afterwards
     while piece := os.read(handle, _wanted(before.st_size, total)):
         total += len(piece)
         pieces.append(piece)
         if before.st_size and total > before.st_size:
             break  # somebody writes to it
         _hold_to_ceiling(source.path, pieces[0], total)
-    after = os.fstat(handle)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-        before.st_size and total != before.st_size
-    ):
-        raise SourceError(
-            source.path, "it changed while it was being read", "run it again when nothing writes to it"
-        )
     return b"".join(pieces)
 
 

@@ -24,6 +24,7 @@ from lctx.formats.source_file import (
     read_bytes,
     read_source,
     read_stdin,
+    read_with_status,
     told,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "read_bytes",
     "read_source",
     "read_stdin",
+    "read_with_status",
 ]
 
 

@@ -110,7 +110,7 @@ def open_nothing(monkeypatch) -> None:
     def never(file):
         raise AssertionError(f"{file.path} was opened again")
 
-    monkeypatch.setattr(reading, "read_source", never)
+    monkeypatch.setattr(reading, "read_with_status", never)
 
 
 def at_rest(*files) -> None:
@@ -133,7 +133,7 @@ def test_a_fault_in_a_reader_is_not_swallowed(folder, monkeypatch, fault):
     def crash(file):
         raise fault
 
-    monkeypatch.setattr(reading, "read_source", crash)
+    monkeypatch.setattr(reading, "read_with_status", crash)
     with pytest.raises(fault):
         read_sources(find_sources(names(folder)), stdin=False, cache=no_cache())
 
