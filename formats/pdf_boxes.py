@@ -17,7 +17,7 @@ from lctx.formats.pdf_wire import Boxes
 from lctx.formats.reader import DEFAULTS, ReadOptions
 
 Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in points, in the coordinates of the page: they grow from its lower left corner."""
+"""x0, y0, x1, y1 in points, from the lower left corner of the page as it is shown: cut and turned."""
 
 _BOXES = "lctx.formats.pdf_boxes_child:boxes"
 _CEILINGS = Ceilings(seconds=60, step_s=20)

@@ -11,6 +11,8 @@ _DOUBLE = ctypes.POINTER(ctypes.c_double)
 _PUT_TEXT = (_HANDLE, _LONG)
 """Where a function writes its text, and how many bytes there are for it."""
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "FPDFPage_GetRotation": (_INT, (_HANDLE,)),
+    "FPDF_GetPageBoundingBox": (_INT, (_HANDLE, _HANDLE)),
     "FPDFText_IsGenerated": (_INT, (_HANDLE, _INT)),
     "FPDFText_GetTextObject": (_HANDLE, (_HANDLE, _INT)),
     "FPDFText_GetCharBox": (_INT, (_HANDLE, _INT, _DOUBLE, _DOUBLE, _DOUBLE, _DOUBLE)),

@@ -32,13 +32,13 @@ def reopened(content: bytes, password: str | None) -> int:
 
 
 @contextmanager
-def textpage_at(document: int, index: int) -> Iterator[int]:
-    """The handle of a page's text, closed afterwards; 0 where the page cannot be loaded."""
+def page_at(document: int, index: int) -> Iterator[tuple[int, int]]:
+    """The handles of a page and of its text, closed afterwards; 0 for what cannot be loaded."""
     library = functions()
     page = library.FPDF_LoadPage(document, index) or 0
     textpage = library.FPDFText_LoadPage(page) or 0 if page else 0
     try:
-        yield textpage
+        yield page, textpage
     finally:
         if textpage:
             library.FPDFText_ClosePage(textpage)

@@ -143,13 +143,36 @@ def test_half_a_character_gives_a_true_box_or_none():
     assert box is None or squeezed(text_inside(content, 1, box)) == "word"
 
 
-def test_a_rotated_and_cropped_page_keeps_its_own_coordinates():
-    """This test ensures that the box is in the page's coordinates, whichever way a viewer turns it."""
+def dark_pixels(content: bytes) -> list[tuple[int, int]]:
+    """The pixels of a first page that are inked, x and y from its lower left corner as it is shown."""
+    with pypdfium2.PdfDocument(content) as opened:
+        bitmap = opened[0].render(scale=1, grayscale=True)
+        rows = [
+            bytes(bitmap.buffer)[start : start + bitmap.width]
+            for start in range(0, bitmap.stride * bitmap.height, bitmap.stride)
+        ]
+    return [
+        (x, len(rows) - y - 1) for y, row in enumerate(rows) for x, value in enumerate(row) if value < 128
+    ]
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180, 270, 450, -90])
+@pytest.mark.parametrize(
+    "edges",
+    [
+        b"/MediaBox[0 0 600 800]", b"/MediaBox[-100 -50 600 800]", b"/CropBox[20 30 580 770]/MediaBox[0 0 600 800]",
+        b"/CropBox[-500 -500 900 900]/MediaBox[600 800 10 10]",
+    ],
+)  # fmt: skip
+def test_a_box_lies_where_the_page_shows_the_words(turned, edges):
+    """This test ensures that all ink of a page is in its words' box, however the page is turned and cut."""
     plain = pdf_of([["some words"]])
-    turned = plain.replace(
-        b"/MediaBox[0 0 600 800]", b"/Rotate 90/CropBox[20 20 600 800]/MediaBox[0 0 600 800]"
-    )
-    assert box_of(turned, "words") == box_of(plain, "words") is not None
+    content = plain.replace(b"/MediaBox[0 0 600 800]", b"/Rotate %d%s" % (turned, edges))
+    dark = dark_pixels(content)
+    x0, y0, x1, y1 = box_of(content, "some words")
+    assert len(dark) > 20
+    assert all(x0 - 1 <= x <= x1 and y0 - 1 <= y <= y1 for x, y in dark)
+    assert {True, False} == {x1 - x0 > 50, y1 - y0 > 50}
 
 
 def test_a_page_that_was_put_into_order_keeps_its_boxes():
