@@ -1,4 +1,4 @@
-"""The console script `lctx`: the commands, and what every path out of them returns."""
+"""The commands of `lctx`, and what every path out of them returns."""
 
 import gc
 import os
@@ -38,7 +38,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The console script: run a command line and end the process with its exit code."""
+    """Run a command line and end the process with its exit code."""
     started = monotonic()
     if not sys.warnoptions:
         # Python's warnings are for programmers; what a user must know has its own words.

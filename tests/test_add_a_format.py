@@ -16,7 +16,7 @@ GUIDE = Path(__file__).resolve().parent.parent / "docs/guides/add-a-format.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_OF = {"none": "talk.srt", "toml": "lctx-srt/pyproject.toml", "python": "lctx-srt/lctx_srt.py"}
 FIRST_WITH_BDIST_WHEEL = 71
-RUN_LCTX = "from lctx.cli.app import main; main()"
+RUN_LCTX = "from lctx.cli.start import main; main()"
 RUN_PIP = "from pip._internal.cli.main import main; raise SystemExit(main())"
 
 

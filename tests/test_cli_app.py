@@ -37,6 +37,17 @@ def test_version_is_the_packages(tmp_path):
     assert (done.returncode, done.stdout.decode()) == (0, f"lctx {__version__}\n")
 
 
+def test_ctrl_c_before_there_is_a_command_ends_quietly(tmp_path):
+    """This test ensures that Ctrl-C while the commands are still imported shows no traceback."""
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", "utf-8")
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"sys.path.insert(0, {str(tmp_path)!r}); from lctx.cli.start import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

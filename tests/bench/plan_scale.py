@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 QUESTION = "Who commands the Russian army at the battle of Borodino?"
-COMMAND = "import sys; from lctx.cli.app import main; sys.exit(main())"
+COMMAND = "import sys; from lctx.cli.start import main; sys.exit(main())"
 CHARS_A_TOKEN = 3.0  # of code, at first; the set is widened until lctx's own count is reached
 
 
