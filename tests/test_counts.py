@@ -11,7 +11,6 @@ from lctx.core.chunking import split
 from lctx.core.chunking.split import split_document
 from lctx.core.document import Block, Document, Location, Span, with_blocks_later
 from lctx.core.storage import ByteCache
-from lctx.core.tokens import counts
 from lctx.core.tokens.counts import cut_and_count
 
 TEXT = "one two three four five six\n" * 100
@@ -77,7 +76,7 @@ def test_another_vocabulary_or_another_cut_is_counted(folder, monkeypatch):
     """This test ensures that counts hold for one vocabulary and one way of cutting."""
     counted([document(TEXT)], ByteCache(folder))
     assert counted([document(TEXT)], ByteCache(folder), CountingTokenizer("other"))
-    monkeypatch.setattr(counts, "VERSION", split.VERSION + 1)
+    monkeypatch.setattr(split, "VERSION", split.VERSION + 1)
     assert counted([document(TEXT)], ByteCache(folder))
 
 

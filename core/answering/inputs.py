@@ -139,9 +139,9 @@ class Inputs:
         """The chunks that share a term with the question, best first; none hidden, none of weight 0."""
         chunks = self.chunks
         if not self.settings.weights and not any(document.hidden for document in self.documents):
-            return Retriever(chunks).rank(self.question or "")
+            return Retriever(chunks, self.cache).rank(self.question or "")
         kept = [chunks[number] for number in self.readable]
-        return Retriever(kept).rank(self.question or "", self.preferences.weight)
+        return Retriever(kept, self.cache).rank(self.question or "", self.preferences.weight)
 
     @cached_property
     def focused(self) -> list[Sentence]:

@@ -1,5 +1,7 @@
 """Document -> chunks: cut where the structure parts, at about one size, for every model alike."""
 
+import hashlib
+import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -41,6 +43,14 @@ def edges_of(document: Document) -> list[int]:
         wall = walls[bisect_right(walls, start)]
         edges.append(wall if wall - start <= _MOST else _cut(document, start, (headings, blocks)))
     return edges
+
+
+def cut_name(document: Document) -> str:
+    """Names all that chunks of `document` depend on: of the same bytes a reader makes the same blocks."""
+    told = json.dumps([VERSION, document.reader, document.sha256, document.offset, document.hidden])
+    content = hashlib.sha256(told.encode())
+    content.update(document.text.encode("utf-8", "surrogatepass"))
+    return content.hexdigest()
 
 
 def chunks_between(document: Document, edges: Sequence[int]) -> tuple[Chunk, ...]:

@@ -10,6 +10,7 @@ from lctx.core.retrieval.identity import FIRST_CHARS, Identity, identify
 from lctx.core.retrieval.index import ChunkIndex
 from lctx.core.retrieval.question import Query, understand
 from lctx.core.retrieval.terms import terms
+from lctx.core.storage import ByteCache
 
 _IDENTITY_WEIGHT = 3.0
 """What one unit of identity is worth in BM25: enough to choose among files of one form, little beside a
@@ -61,8 +62,8 @@ class Ranking:
 class Retriever:
     """Chunks that can be asked more than once: the index is made at the first question."""
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        """Hold `chunks`, the chunks of one document after those of another."""
+    def __init__(self, chunks: Sequence[Chunk], cache: ByteCache | None = None) -> None:
+        """Hold `chunks`, the chunks of one document after those of another; `cache` keeps their terms."""
         self._chunks = tuple(chunks)
         self._documents: list[Document] = []
         self._position: list[int] = []
@@ -70,7 +71,7 @@ class Retriever:
             if not self._documents or self._documents[-1] is not chunk.document:
                 self._documents.append(chunk.document)
             self._position.append(len(self._documents) - 1)
-        self._index = ChunkIndex(self._chunks)
+        self._index = ChunkIndex(self._chunks, cache or ByteCache(None))
 
     def rank(self, question: str, weight: Callable[[Document], float] | None = None) -> Ranking:
         """Rank the chunks for `question`: BM25 of what is asked, plus how well its document is named.

@@ -16,6 +16,8 @@ into is it its may me more most my no nor not of on or our out she should so suc
 their them then there these they this those through to too under until up very was we were what when
 where which while who whom whose why will with would you your
 """
+VERSION = 1
+"""Of these rules: terms that were kept under others are of no use."""
 STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
 # Possessive: letters and joints have nothing in common, so that to step back never finds anything.
@@ -47,6 +49,11 @@ def _terms_of_word(word: str) -> tuple[str, ...]:
 def terms(text: str) -> list[str]:
     """The terms of `text` in order, repeats included."""
     return list(chain.from_iterable(map(_terms_of_word, _WORD.findall(text))))
+
+
+def rules_name() -> str:
+    """Names all that terms depend on but the text: these rules and the stemmer's own."""
+    return f"{VERSION} {Stemmer.version()}"
 
 
 def is_compound(term: str) -> bool:

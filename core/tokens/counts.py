@@ -1,13 +1,11 @@
 """Documents cut into chunks, and these counted: kept by content, so that it is done once."""
 
-import hashlib
-import json
 from array import array
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
 from lctx.core.chunking.chunk import Chunk
-from lctx.core.chunking.split import VERSION, chunks_between, split_document
+from lctx.core.chunking.split import chunks_between, cut_name, split_document
 from lctx.core.document import Document
 from lctx.core.storage import ByteCache
 from lctx.core.tokens.tokenizer import Tokenizer
@@ -25,7 +23,7 @@ def cut_and_count(
         documents: In any order; those with the same bytes, read alike, are kept as one, whatever their path.
         cache: A value that is missing or damaged is made anew.
     """
-    keys = [_key(tokenizer, document) for document in documents]
+    keys = [f"counts {tokenizer.hash} {cut_name(document)}" for document in documents]
     chunks: list[tuple[Chunk, ...]] = []
     counts: list[Sequence[int]] = []
     missing: list[int] = []
@@ -47,14 +45,6 @@ def cut_and_count(
         values[keys[number]] = array(_ITEM, [chunk.end for chunk in chunks[number]] + found).tobytes()
     cache.put_many(values)
     return tuple(chain.from_iterable(chunks)), tuple(chain.from_iterable(counts))
-
-
-def _key(tokenizer: Tokenizer, document: Document) -> str:
-    """Of all that chunks depend on: a reader makes the same blocks of the same bytes."""
-    told = json.dumps([VERSION, document.reader, document.sha256, document.offset, document.hidden])
-    content = hashlib.sha256(told.encode("utf-8", "surrogatepass"))
-    content.update(document.text.encode("utf-8", "surrogatepass"))
-    return f"counts {tokenizer.hash} {content.hexdigest()}"
 
 
 def _unpacked(value: bytes | None, document: Document) -> tuple[list[int], list[int]] | None:
