@@ -30,10 +30,10 @@ def place_parts(location: Location) -> list[str]:
     parts = []
     if location.pages:
         parts.append(_range("p.", "pp.", location.pages) + _labels(location))
-    if location.lines:
+    if location.lines and not location.lines_of_part:
         parts.append(_range("line", "lines", location.lines))
-    if location.part:
-        parts.append(location.part)
+    if part := location.part_and_lines:
+        parts.append(part)
     if location.cells:
         parts.append(f"cells {location.cells}")
     if location.paragraph is not None:

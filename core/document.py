@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 
 _Place = TypeVar("_Place", int, str)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
+_TO = " – "
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Location:
     Attributes:
         pages: First and last page.
         page_labels: The labels printed for those pages ("ii"), where the source has its own.
-        lines: First and last line: within the first page where there are pages, within the cell where there
-            are cells, else within the file.
+        lines: First and last line: within the first page where there are pages, within the part where
+            `lines_of_part` says so, else within the file.
         heading: The headings above it, outermost first.
         symbol: The names of the code around it, outermost first.
         paragraph: The number of its first paragraph, in sources that have no pages (Word).
@@ -35,6 +36,8 @@ class Location:
         box: x0, y0, x1, y1 on the first page, in points from the lower left corner.
         estimated: True where the place was computed rather than read (OCR, interpolation).
         chars: Code points into the text of the reader that read it, half-open.
+        lines_of_part: True where lines are counted in each part anew (a notebook's cell) and are none of the
+            file's.
     """
 
     pages: tuple[int, int] | None = None
@@ -48,6 +51,17 @@ class Location:
     box: tuple[float, float, float, float] | None = None
     estimated: bool = False
     chars: tuple[int, int] | None = None
+    lines_of_part: bool = False
+
+    @property
+    def part_and_lines(self) -> str | None:
+        """The part, with the lines in it where they mean nothing without it: "cell 3, lines 2-4"."""
+        if not (self.lines_of_part and self.part and self.lines):
+            return self.part
+        first, last = self.lines
+        told = f"line {first}" if first == last else f"lines {first}-{last}"
+        part, to, end = self.part.partition(_TO)
+        return f"{part}, {told}{to}{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,4 +286,4 @@ def _joined_parts(first: str | None, last: str | None) -> str | None:
     """What names both ends; what belongs to no part (a body's text) is not a part of its own."""
     if first == last or last is None:
         return first
-    return f"{first} – {last}" if first else last
+    return f"{first}{_TO}{last}" if first else last

@@ -17,7 +17,7 @@ from lctx.formats.decoding import decode
 from lctx.formats.markdown import MAX_HEADING_CHARS, outline_of
 from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
 
-READER = "notebook/1"
+READER = "notebook/2"
 
 _OPEN_IT = "open it in Jupyter and save it anew"
 _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -139,7 +139,8 @@ class _Reading:
         start = self._length
         self._length += len(whole)
         self.pieces.append(whole)
-        self.spans.append(Span(start, self._length, Location(part=part), first_line=1))
+        location = Location(part=part, lines_of_part=True)
+        self.spans.append(Span(start, self._length, location, first_line=1))
         return True
 
     def _shown(self, output: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ EVERYWHERE = Location(
     box=(0.0, 0.5, 10.25, 20.0),
     estimated=True,
     chars=(0, 6),
+    lines_of_part=True,
 )
 
 

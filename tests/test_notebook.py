@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from lctx.cli.places import place_parts
+from lctx.core.answering.wire import location_part
 from lctx.core.document import Document
 from lctx.core.errors import DamagedSourceError, EmptySourceError, SourceError
 from lctx.formats.notebook import read_notebook
@@ -46,7 +48,7 @@ def place(
 def test_a_quote_is_found_by_cell_and_line():
     """This test ensures that cells count from the top, blank ones too, lines within the cell, headings across cells."""
     document = read(CELLS)
-    assert (document.kind, document.reader) == ("notebook", "notebook/1")
+    assert (document.kind, document.reader) == ("notebook", "notebook/2")
     assert place(document, "Intro text.") == ("cell 1", (3, 3), ("Study",))
     assert place(document, "numpy.ones") == ("cell 2", (3, 3), ("Study",))
     assert place(document, "We measured") == ("cell 3", (2, 2), ("Study", "Methods"))
@@ -62,6 +64,24 @@ def test_a_quote_over_two_cells_keeps_to_the_first_ones_lines():
     assert (found.part, found.lines) == ("cell 5 – cell 6", (1, 2))
     start = document.text.index("z = 3")
     assert document.locate(start, end).lines == (2, 2)
+
+
+def test_lines_are_told_with_their_cell():
+    """This test ensures that people and programs are given the cell and its line, and no line of the file."""
+    document = read(CELLS)
+
+    def told(first: str, last: str) -> str | None:
+        start = document.text.index(first)
+        location = document.locate(start, document.text.index(last) + len(last))
+        assert location_part(location).lines is None
+        assert location_part(location).part == location.part_and_lines
+        assert place_parts(location)[0] == location.part_and_lines
+        return location.part_and_lines
+
+    assert told("We measured", "measured") == "cell 3, line 2"
+    assert told("import", "numpy.ones") == "cell 2, lines 1-3"
+    assert told("KeyError", "KeyError") == "cell 2, output, line 6"
+    assert told("z = 3", "as it") == "cell 5, line 2 – cell 6"
 
 
 def test_what_a_cell_printed_is_a_part_of_its_own():

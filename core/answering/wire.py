@@ -243,16 +243,17 @@ def citation_part(citation: Citation) -> CitationPart:
 
 
 def location_part(location: Location) -> LocationPart:
-    """Every field of a location, null where it does not apply."""
+    """Every field of a location, null where it does not apply; `lines` are those of a page or of the file."""
     labels = location.page_labels
+    part = location.part_and_lines
     return LocationPart(
         pages=location.pages,
         page_labels=(utf8(labels[0]), utf8(labels[1])) if labels else None,
-        lines=location.lines,
+        lines=None if location.lines_of_part else location.lines,
         heading=[utf8(name) for name in location.heading] if location.heading else None,
         symbol=[utf8(name) for name in location.symbol] if location.symbol else None,
         paragraph=location.paragraph,
-        part=utf8(location.part) if location.part is not None else None,
+        part=utf8(part) if part is not None else None,
         cells=location.cells,
         box=location.box,
         estimated=location.estimated,
