@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 _Place = TypeVar("_Place", int, str)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _TO = " – "
+_HUNK_LINES = re.compile(r"(?:^|:)\d+(?:-\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Location:
         if not (self.lines_of_part and self.part and self.lines):
             return self.part
         first, last = self.lines
-        told = f"line {first}" if first == last else f"lines {first}-{last}"
+        told = f"line{'s' * (first < last)} {_range(self.lines)}"
         part, to, end = self.part.partition(_TO)
         return f"{part}, {told}{to}{end}"
 
@@ -73,12 +74,15 @@ class Span:
         end: See `start`.
         location: The place of all of it; its `lines` stay None where `first_line` counts them.
         first_line: The number of the line that `start` stands in, or None where lines mean nothing.
+        sides: Of a hunk of a diff, with its head line: the first line of the old side (0 where there are
+            several) and of the new one, and how many signs stand before each line.
     """
 
     start: int
     end: int
     location: Location
     first_line: int | None = None
+    sides: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +222,57 @@ class Document:
             lines=self._lines(touched, start, end),
             heading=(block.heading or None) if block else None,
             symbol=(block.symbol or None) if block else None,
-            part=_joined_parts(first.part, last.part),
+            part=_joined_parts(self._part(touched[0], start, end), last.part if len(touched) > 1 else None),
             estimated=any(span.location.estimated for span in touched),
             chars=(self.offset + start, self.offset + end),
         )
+
+    def _part(self, span: Span, start: int, end: int) -> str | None:
+        """The part that `span` is, or of a hunk the lines of its file that `text[start:end]` shows."""
+        part = span.location.part
+        if span.sides is None or part is None:
+            return part
+        old, new = self._sides(span, span.sides, start, min(end, span.end))
+        file = _HUNK_LINES.sub("", part)
+        if new:
+            return f"{file}:{_range(new)}" if file else _range(new)
+        if old is None:
+            return part
+        told = f"removed line{'s' * (old[0] < old[1])} {_range(old)}" if old[0] else "removed"
+        return f"{file}, {told}" if file else told
+
+    def _sides(
+        self, span: Span, sides: tuple[int, int, int], start: int, end: int
+    ) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """First and last line of the old side and of the new one in `text[start:end]`; None for none.
+
+        Git ends lines at newlines only. Its remark on a missing one belongs to the line above it.
+        """
+        old_line, new_line, num_signs = sides
+        text, sign = self.text, "\n" if "\n" in self.text else "\r"
+        body = text.find(sign, span.start, span.end) + 1 or span.end
+        position = max(text.rfind(sign, span.start, start) + 1, body)
+        if text.startswith("\\", position) and position > body:
+            position = text.rfind(sign, span.start, position - 1) + 1
+        removed, added, remarks = (
+            len(re.findall(f"{sign}{signs}", text[body - 1 : position]))
+            for signs in (rf"[ +]{{0,{num_signs - 1}}}-", r"\+", r"\\")
+        )
+        num_lines = text.count(sign, body, position) - remarks
+        old_line += num_lines - added if old_line else 0  # a merge has several old sides
+        new_line += num_lines - removed
+        old: tuple[int, int] | None = None
+        new: tuple[int, int] | None = None
+        while position < min(max(end, start + 1), span.end):
+            signs = text[position : position + num_signs]
+            if "-" in signs:
+                old = (old[0] if old else old_line, old_line)
+            elif "\\" not in signs[:1]:
+                new = (new[0] if new else new_line, new_line)
+            old_line += num_signs == 1 and signs not in {"+", "\\"}
+            new_line += "-" not in signs and "\\" not in signs[:1]
+            position = text.find(sign, position, span.end) + 1 or span.end
+        return old, new
 
     def _lines(self, touched: tuple[Span, ...], start: int, end: int) -> tuple[int, int] | None:
         span = touched[0]
@@ -280,6 +331,11 @@ def _joined(
     first: tuple[_Place, _Place] | None, last: tuple[_Place, _Place] | None
 ) -> tuple[_Place, _Place] | None:
     return (first[0], last[1]) if first and last else first
+
+
+def _range(numbers: tuple[int, int]) -> str:
+    first, last = numbers
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def _joined_parts(first: str | None, last: str | None) -> str | None:

@@ -1,7 +1,8 @@
 """Unified diffs: every hunk with the file and the lines of the new side that it stands for.
 
 What git writes is read (`git diff`, `git log -p`, `git format-patch`), and what diff -u does. Lines are
-counted in the diff itself, so that a quote can be looked up there; the changed file's place is the `part`.
+counted in the diff itself, so that a quote can be looked up there; the `part` is its place in the changed
+file.
 """
 
 import re
@@ -13,7 +14,7 @@ from lctx.formats.decoding import decode
 from lctx.formats.names import printable
 from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
 
-READER = "diff/1"
+READER = "diff/2"
 
 SNIFFED_BYTES = 4 * 1024 * 1024
 """How far into a source its first hunk is looked for; commit messages may come before it."""
@@ -87,6 +88,7 @@ class _Reading:
     _heading: str = "diff"
     _has_prefixes: bool = True
     _symbol: tuple[str, ...] = ()
+    _sides: tuple[int, int, int] | None = None
     _is_hunk: bool = False
     _old_left: int = 0
     _new_left: int = 0
@@ -109,10 +111,12 @@ class _Reading:
         if hunk := _HUNK.match(line):
             first, count = int(hunk[3]), int(hunk[4] or 1)
             self._open_hunk(start, number, first, count, hunk[5])
+            self._sides = int(hunk[1]), first, 1
             self._old_left, self._new_left = int(hunk[2] or 1), count
         elif hunk := _COMBINED.match(line):
             self._open_hunk(start, number, int(hunk[2]), int(hunk[3] or 1), hunk[4])
             self._columns = len(hunk[1]) - 1
+            self._sides = 0, int(hunk[2]), self._columns
         elif line.startswith("diff "):
             self._has_prefixes = not _same_names(line)
             self._name_file(start, number, _file_of_header(line) or "diff")
@@ -163,7 +167,7 @@ class _Reading:
         return True
 
     def _open_hunk(self, start: int, number: int, first: int, count: int, symbol: str) -> None:
-        lines = f"{first}-{first + max(count, 1) - 1}"
+        lines = f"{first}-{first + count - 1}" if count > 1 else str(first)
         part = f"{self._file}:{lines}" if self._file else lines
         self._open(start, number, part if first else self._file or "diff")  # a deleted file has no line
         self._is_hunk = True
@@ -177,13 +181,13 @@ class _Reading:
         self._close(start, number)
         self._start, self._first_line, self._part = start, number, part
         self._heading = self._file or part
-        self._is_hunk, self._symbol = False, ()
+        self._is_hunk, self._symbol, self._sides = False, (), None
 
     def _close(self, end: int, number: int) -> None:
         if end <= self._start:
             return
         location = Location(part=self._part)
-        self.spans.append(Span(self._start, end, location, first_line=self._first_line))
+        self.spans.append(Span(self._start, end, location, self._first_line, self._sides))
         kind = "hunk" if self._is_hunk else "paragraph"
         self.blocks.append(Block(kind, self._start, end, heading=(self._heading,), symbol=self._symbol))
         self._start, self._first_line = end, number

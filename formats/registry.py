@@ -100,7 +100,7 @@ MARKDOWN = Format(
 )
 HTML = Format("html", "html/2", (".html", ".htm", ".xhtml", ".xht"), _read_html, runs_in="worker")
 NOTEBOOK = Format("notebook", "notebook/2", (".ipynb",), _read_notebook, runs_in="worker")
-DIFF = Format("diff", "diff/1", (".diff", ".patch"), _read_diff, runs_in="worker")
+DIFF = Format("diff", "diff/2", (".diff", ".patch"), _read_diff, runs_in="worker")
 CODE = Format("code", "code/2", (), _read_code, runs_in="worker")
 TEXT = Format(
     "text",

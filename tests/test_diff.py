@@ -62,8 +62,8 @@ def test_what_git_prints_is_cited_by_new_file_and_lines(repository, command):
     content = run(repository, *command)
     assert format_of("-", content).name == "diff"
     document = read_diff("-", content)
-    assert (document.kind, document.reader) == ("diff", "diff/1")
-    assert hunks(document) == ["a b.py:1-4", "gone.txt (deleted)", "é.txt:1-1"]
+    assert (document.kind, document.reader) == ("diff", "diff/2")
+    assert hunks(document) == ["a b.py:1-4", "gone.txt (deleted), removed line 1", "é.txt:1"]
     assert {block.heading for block in document.blocks} >= {("a b.py",), ("bin2",), ("é.txt",)}
 
 
@@ -91,20 +91,73 @@ def test_what_diff_u_prints_is_read():
 
 def test_merges_are_read():
     """This test ensures that a combined diff keeps its file and new lines."""
-    content = "diff --cc a.py\nindex 1,2..3\n--- a/a.py\n+++ b/a.py\n@@@ -1,2 -1,2 +1,3 @@@ f\n  same\n++both\n -one\ndiff --git a/b.py b/b.py\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x\n+y\n"
-    assert hunks(read_diff("-", content.encode())) == ["a.py:1-3", "b.py:1-1"]
+    content = "diff --cc a.py\nindex 1,2..3\n--- a/a.py\n+++ b/a.py\n@@@ -1,2 -1,2 +1,3 @@@ f\n  same\n++both\n+ one\n -two\ndiff --git a/b.py b/b.py\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x\n+y\n"
+    assert hunks(read_diff("-", content.encode())) == ["a.py:1-3", "b.py:1"]
+
+
+SIDES = """diff --git a/old.txt b/new:1.txt
+similarity index 90%
+rename from old.txt
+rename to new:1.txt
+--- a/old.txt
++++ b/new:1.txt
+@@ -10,4 +20,5 @@ above
+ ten
+-eleven
+-twelve
++ELEVEN
++inserted
++TWELVE
+ thirteen
+@@ -40 +51 @@
+-forty
+\\ No newline at end of file
++FORTY
+\\ No newline at end of file
+"""
+
+
+@pytest.mark.parametrize(
+    ("quote", "part"),
+    [
+        ("ten", "new:1.txt:20"), ("ELEVEN", "new:1.txt:21"), ("TWELVE\n thirteen", "new:1.txt:23-24"), ("thirteen\n", "new:1.txt:24"),
+        ("eleven", "new:1.txt, removed line 11"), ("eleven\n-twelve", "new:1.txt, removed lines 11-12"), ("twelve\n+ELEVEN", "new:1.txt:21"),
+        ("above", "new:1.txt:20-24"), ("forty\n\\", "new:1.txt, removed line 40"), ("FORTY\n\\ No", "new:1.txt:51"), ("rename to", "new:1.txt"),
+        ("thirteen\n@@ -40", "new:1.txt:24 – new:1.txt:51"),
+    ],
+)  # fmt: skip
+def test_a_quote_is_cited_by_its_lines_of_the_new_side(quote, part):
+    """This test ensures that each line has its own number, and that what was removed is said to be of the old side."""
+    document = read_diff("x.diff", SIDES.encode())
+    start = document.text.index(quote)
+    place = document.locate(start, start + len(quote))
+    assert place.part == part
+    assert place.lines[0] == document.text[:start].count("\n") + 1
+
+
+def test_lines_of_a_merge_are_those_of_its_result():
+    """This test ensures that a line which one parent lacks counts, and one that the result lacks is said to be removed."""
+    content = "diff --cc a.py\n--- a/a.py\n+++ b/a.py\n@@@ -1,3 -1,2 +7,4 @@@\n  same\n- gone\n+ ours\n +theirs\n++both\n"
+    document = read_diff("-", content.encode())
+    places = {
+        word: document.locate(document.text.index(word), document.text.index(word) + 4).part
+        for word in ("same", "gone", "ours", "theirs", "both")
+    }
+    assert places == {
+        "same": "a.py:7", "gone": "a.py, removed", "ours": "a.py:8", "theirs": "a.py:9", "both": "a.py:10",
+    }  # fmt: skip
 
 
 def test_a_line_that_holds_a_carriage_return_stays_in_its_hunk():
     """This test ensures that progress bars and old Mac lines in a changed file do not end the hunk they stand in."""
     plain = "--- a/x\n+++ b/x\n@@ -1,3 +1,3 @@\n same\r\n-10%\r20%\rdone\n+1\r\r2\n end\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n"
-    combined = "diff --cc x\n--- a/x\n+++ b/x\n@@@ -1,2 -1,2 +1,2 @@@\n  a\r\x1b[m\n++b\r\x1b[m\n +c\n"
+    combined = "diff --cc x\n--- a/x\n+++ b/x\n@@@ -1,2 -1,2 +1,3 @@@\n  a\r\x1b[m\n++b\r\x1b[m\n +c\n"
     document = read_diff("-", plain.encode())
-    assert hunks(document) == ["x:1-3", "y:1-1"]
+    assert hunks(document) == ["x:1-3", "y:1"]
     start = document.text.index("end")
     place = document.locate(start, start + 3)
-    assert (place.part, place.lines) == ("x:1-3", (11, 11))
-    assert hunks(read_diff("-", combined.encode())) == ["x:1-2"]
+    assert (place.part, place.lines) == ("x:3", (11, 11))
+    assert hunks(read_diff("-", combined.encode())) == ["x:1-3"]
     assert read_diff("-", combined.encode()).blocks[-1].kind == "hunk"
 
 
@@ -115,7 +168,11 @@ def test_what_stands_before_a_change_is_read_with_it(repository):
     mail = b"From: A <a@example.org>\nDate: Mon, 2 Nov 2026\nSubject: [PATCH] x\n\nWhy.\n---\n" + change
     for path, content in (("-", stat), ("-", mail), ("x.patch", b"Fixes the bug.\nIt was old.\n\n" + change)):
         assert format_of(path, content).name == "diff"
-        assert hunks(read_diff(path, content)) == ["a b.py:1-4", "gone.txt (deleted)", "é.txt:1-1"]
+        assert hunks(read_diff(path, content)) == [
+            "a b.py:1-4",
+            "gone.txt (deleted), removed line 1",
+            "é.txt:1",
+        ]
     assert format_of("-", b"Fixes the bug.\n\n" + change).name == "text"
     assert format_of("-", b"From: A <a@example.org>\nSubject: lunch\n\n--- \nA\n").name == "text"
 
@@ -135,7 +192,7 @@ def test_quoted_names_renames_and_modes_are_told(tmp_path):
     (tmp_path / "empty").touch()
     run(tmp_path, "add", "-A")
     document = read_diff("-", run(tmp_path, "diff", "-M", "--cached"))
-    assert hunks(document) == [odd.replace("\t", "\\t") + ":1-1"]
+    assert hunks(document) == [odd.replace("\t", "\\t") + ":1"]
     assert [block.heading for block in document.blocks if block.kind == "paragraph"] == [
         (odd.replace("\t", "\\t"),), ("empty",), ("new name.txt",), ("run.sh",),
     ]  # fmt: skip
@@ -144,7 +201,7 @@ def test_quoted_names_renames_and_modes_are_told(tmp_path):
 def test_names_cannot_steer_a_terminal():
     """This test ensures that a quoted name with control characters is shown escaped."""
     content = '--- "a/x\\033[31m.py"\n+++ "b/x\\033[31m\\n.py"\n@@ -1 +1 @@\n-x\n+y\n'
-    assert hunks(read_diff("-", content.encode())) == [r"x\x1b[31m\n.py:1-1"]
+    assert hunks(read_diff("-", content.encode())) == [r"x\x1b[31m\n.py:1"]
 
 
 @pytest.mark.parametrize(
