@@ -13,7 +13,7 @@ from lctx.cli.read_view import ReadView, open_read_view
 from lctx.cli.request import Request, invocation_of, settings_of, stdin_is_terminal
 from lctx.cli.settings import Settings
 from lctx.cli.signals import interruptible
-from lctx.cli.sources import nothing_read
+from lctx.cli.sources import collecting_rarely, nothing_read
 from lctx.core.document import Document
 from lctx.core.errors import ExitCode, GateError, InterruptError, LctxError, SourceError, UsageError
 
@@ -139,7 +139,8 @@ class Showing:
         )
         for text in found.warnings:
             self.warn(text)
-        self._show_each(found, invocation.stdin, passwords, DocumentCache(store))
+        with collecting_rarely():
+            self._show_each(found, invocation.stdin, passwords, DocumentCache(store))
         if self._sink.is_gone:
             return
         self._read_s = monotonic() - self._started
@@ -155,7 +156,8 @@ class Showing:
         from lctx.formats.sources import Skipped
 
         passed_over: dict[str, str] = {}
-        results = passwords.read_each(found, stdin=stdin, cache=cache, on_progress=self._told_progress)
+        told = self._told_progress if self._notes.is_terminal else None
+        results = passwords.read_each(found, stdin=stdin, cache=cache, on_progress=told)
         try:
             for number, result in enumerate(results):
                 if isinstance(result, Document):

@@ -12,7 +12,7 @@ from lctx.core.errors import SourceError
 from lctx.formats.format import Format
 from lctx.formats.reader import DEFAULTS, ReadOptions
 from lctx.formats.registry import format_of
-from lctx.formats.sources import Skipped, SourceFile, read_with_status
+from lctx.formats.source_file import Skipped, SourceFile, read_with_status
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from lctx.core.errors import DamagedSourceError, LimitError, SourceError
 from lctx.formats.reader import ReadOptions
 from lctx.formats.registry import FORMATS
 from lctx.formats.sniffing import suffix_of
-from lctx.formats.sources import STDIN, Skipped, SourceFile
+from lctx.formats.source_file import STDIN, Skipped, SourceFile
 
 Result = Document | SourceError | Skipped
 
@@ -30,12 +30,21 @@ _KEEP_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file, and what is known of it before it is opened."""
+    """One file, and what is known of it before it is opened.
+
+    Attributes:
+        index: Of its result.
+        file: What to read.
+        stamp: What the system says of it.
+        seen: What it was found to hold under this stamp.
+        is_for_here: Whether it is read in this process, as `is_read_here` says.
+    """
 
     index: int
     file: SourceFile
     stamp: Stamp
     seen: Seen | None
+    is_for_here: bool
 
 
 def is_read_here(file: SourceFile) -> bool:
@@ -69,10 +78,10 @@ class BatchReader:
                 unknown.append(job)
             else:
                 yield job, self._part(job, result)
-        here = [job for job in unknown if self.start is None or is_read_here(job.file)]
+        here = [job for job in unknown if self.start is None or job.is_for_here]
         for job, result in self._read_here(here):
             yield job, self._part(job, result)
-        there = [job for job in unknown if not (self.start is None or is_read_here(job.file))]
+        there = [job for job in unknown if not (self.start is None or job.is_for_here)]
         for job, answer in self._answers(there):
             yield job, self._part(job, self._result_of(job, answer))
         if sum(map(len, self._values.values())) > _KEEP_BYTES:

@@ -8,7 +8,6 @@ import gc
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,7 +23,7 @@ from lctx.core.storage import ByteCache
 from lctx.formats.outline_child import leave_no_core
 from lctx.formats.outliner import giving_up, parse_here
 from lctx.formats.reader import ReadOptions
-from lctx.formats.sources import SourceFile
+from lctx.formats.source_file import SourceFile
 
 _GARBAGE = 20_000  # objects between looks for garbage: documents are no garbage, and are many objects
 
@@ -64,6 +63,8 @@ def answer(tasks: Sequence[Task], output: IO[bytes], cache: DocumentCache, optio
         except BrokenPipeError:
             raise
         except Exception:  # noqa: BLE001 - told to the process that asked, which raises it
+            import traceback
+
             send(output, Answer("fault", why=traceback.format_exc()))
 
 

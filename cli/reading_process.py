@@ -11,7 +11,7 @@ import msgspec
 from lctx.cli.reading_wire import Answer, Order, Task, receive, send
 from lctx.core.errors import DamagedSourceError, LimitError, SourceError
 from lctx.formats.interpreter import import_paths, interpreter
-from lctx.formats.sources import SourceFile
+from lctx.formats.source_file import SourceFile
 
 MAX_FILE_S = 300.0
 """By the clock, for one file."""

@@ -17,7 +17,7 @@ from lctx.cli.stamps import Stamps, stamp_of
 from lctx.core.document_cache import DocumentCache
 from lctx.core.tokens.shares import available_cores
 from lctx.formats.reader import ReadOptions
-from lctx.formats.sources import SourceFile
+from lctx.formats.source_file import SourceFile
 
 MIN_BYTES = 8_000_000
 """As much must be left to read before processes are started for it: they take a tenth of a second."""
@@ -57,13 +57,14 @@ class Run:
         self._stamps = Stamps(cache.values)
         stamps = [stamp_of(file.file) for file in files]
         seen = self._stamps.look_up(files, stamps)
-        self._jobs = [Job(index, *one) for index, one in enumerate(zip(files, stamps, seen, strict=True))]
+        is_here = map(is_read_here, files)
+        self._jobs = list(map(Job, range(len(files)), files, stamps, seen, is_here))
         self._batches = deque(_batches(self._jobs))
         self._cores = cores or available_cores()
         unknown = [job for job in self._jobs if job.seen is None]
-        num_pdfs = sum(is_read_here(job.file) for job in unknown)
+        num_pdfs = sum(job.is_for_here for job in unknown)
         self._options = replace(options, processes=max(1, self._cores // max(num_pdfs, 1)))
-        size = sum(job.stamp.size for job in unknown if not is_read_here(job.file))
+        size = sum(job.stamp.size for job in unknown if not job.is_for_here)
         self._has_processes = self._cores > 1 and size >= MIN_BYTES
         self._condition = Condition()
         self._results: dict[int, Result] = {}
@@ -157,7 +158,7 @@ def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
     batch: list[Job] = []
     num_unknown = num_bytes = 0
     for job in jobs:
-        is_long = job.seen is None and is_read_here(job.file)
+        is_long = job.seen is None and job.is_for_here
         is_full = num_unknown >= _MAX_BATCH_FILES or len(batch) >= _MAX_BATCH_KNOWN
         if batch and (is_full or is_long or num_bytes + job.stamp.size > _MAX_BATCH_BYTES):
             yield batch

@@ -19,7 +19,9 @@ from lctx.formats.reader import DEFAULTS, ReadOptions
 from lctx.formats.registry import PDF
 from lctx.formats.sources import Found, Skipped, SourceFile, read_stdin
 
-__all__ = ["Reading", "nothing_read", "read_document", "read_each", "reading_of"]
+__all__ = ["Reading", "collecting_rarely", "nothing_read", "read_document", "read_each", "reading_of"]
+
+_GARBAGE = 20_000  # objects between looks for garbage
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,17 @@ def _read_stdin(
     if document.kind == PDF.name:
         contents[STDIN] = content
     return document
+
+
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """A stretch in which garbage is rarely looked for: documents are none, and are many objects."""
+    usual = gc.get_threshold()
+    gc.set_threshold(_GARBAGE, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import msgspec
 from lctx import __version__
 from lctx.core.storage import ByteCache
 from lctx.formats.registry import FORMATS
-from lctx.formats.sources import SourceFile
+from lctx.formats.source_file import SourceFile
 
 _AT_REST_NS = 2_000_000_000
 """The coarsest clock of a file system: FAT counts two seconds."""

@@ -7,8 +7,6 @@ that reads for another one is such a child itself, and says so: `parse_here`.
 import atexit
 import json
 import os
-import selectors
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Lock
@@ -103,6 +101,9 @@ class _Child:
     """One process that parses."""
 
     def __init__(self) -> None:
+        import selectors
+        import subprocess
+
         command = [*interpreter(), _START, json.dumps(import_paths())]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
