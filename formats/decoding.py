@@ -14,13 +14,14 @@ MAX_TEXT_BYTES = 100 * 1024 * 1024
 _SAMPLE_BYTES = 64 * 1024
 """As much as the guess of an encoding looks at; more makes it slower, not better."""
 
-_MARKS = (
+MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+"""Byte order marks, and the encodings that they stand for."""
 # What pages mean by an encoding's name, where Python's codec of that name is narrower (WHATWG Encoding, 4.2).
 _MEANT = {
     "ascii": "cp1252",
@@ -101,7 +102,7 @@ def decode(path: str, content: bytes, declared: str | None = None) -> Decoded:
 
 
 def _decoded(path: str, content: bytes, declared: str | None) -> Decoded:
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if content.startswith(mark):
             return _with_replacements(content[len(mark) :], encoding)
     if has_binary_bytes(content):

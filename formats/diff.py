@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from lctx.core.document import Block, Document, Location, Span, line_ends
 from lctx.core.errors import DamagedSourceError
-from lctx.formats.decoding import decode
+from lctx.formats.decoding import MARKS, decode
 from lctx.formats.names import printable
 from lctx.formats.reader import DEFAULTS, ReadOptions, sha256_of
+from lctx.formats.sniffing import HEAD_BYTES, wide_encoding
 
 READER = "diff/2"
 
@@ -43,12 +44,23 @@ _COMMIT_CHARS = 12
 
 def looks_like_diff(content: bytes) -> bool:
     """Whether `content` begins as a diff, a log or a mail does and holds a change in unified form."""
-    return bool(_OPENING.match(content[:4096])) and holds_change(content)
+    start = _narrowed(content[: 4 * 4096])[:4096]
+    return bool(_OPENING.match(start)) and holds_change(content)
 
 
 def holds_change(content: bytes) -> bool:
     """Whether a change in unified form begins somewhere in `content`; prose may stand before it."""
-    return _HUNK_BYTES.search(content[:SNIFFED_BYTES]) is not None
+    return _HUNK_BYTES.search(_narrowed(content[:SNIFFED_BYTES])) is not None
+
+
+def _narrowed(content: bytes) -> bytes:
+    """`content` in UTF-8, without its mark: a shell of Windows writes `git diff > x.diff` in UTF-16."""
+    mark, encoding = next((one for one in MARKS if content.startswith(one[0])), (b"", None))
+    encoding = encoding or wide_encoding(content[:HEAD_BYTES])
+    content = content.removeprefix(mark)
+    if encoding is None or encoding == "utf-8":
+        return content
+    return content.decode(encoding, "replace").encode("utf-8", "replace")
 
 
 def read_diff(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:

@@ -177,6 +177,17 @@ def test_what_stands_before_a_change_is_read_with_it(repository):
     assert format_of("-", b"From: A <a@example.org>\nSubject: lunch\n\n--- \nA\n").name == "text"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "utf-32"])
+def test_what_a_shell_of_windows_wrote_is_a_diff(encoding):
+    """This test ensures that a redirected diff is known as one in each encoding that shells write."""
+    content = SIDES.encode(encoding)
+    for path in ("-", "x.diff"):
+        assert format_of(path, content).name == "diff"
+    document = read_diff("x.diff", content)
+    start = document.text.index("ELEVEN")
+    assert document.locate(start, start + 6).part == "new:1.txt:21"
+
+
 def test_quoted_names_renames_and_modes_are_told(tmp_path):
     """This test ensures that tabs, quotes and backslashes in names, pure renames and changed modes name their file."""
     run(tmp_path, "init", "-q", "-b", "main")
