@@ -4,7 +4,7 @@ import random
 from itertools import chain
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from token_texts import TEXTS, write_gguf
 
@@ -138,6 +138,11 @@ USER = st.sampled_from(["\n", "\n\n", "  ", "   ", "\t", "<b>", "bb", "{", "é",
     user=st.lists(USER, max_size=6, unique=True),
     space_prefix=st.booleans(),
     texts=st.lists(st.text("ab1>/é中▁ \n\t{<\x00", max_size=40), min_size=5, max_size=20),
+)
+@example(tokens=["aé"], user=["é", "\n"], space_prefix=False, texts=["aé", "éa", "a\né"])
+@example(tokens=["1>", "> <", "<é", ">中"], user=["  "], space_prefix=False, texts=["1> <é>中 >> < <"])
+@example(
+    tokens=[">▁<", "<é", "é>", "a中", "中1"], user=["  "], space_prefix=False, texts=["a> <é> <中1 a> < é"]
 )
 def test_any_vocabulary_falls_into_its_own_pieces(tmp_path_factory, tokens, user, space_prefix, texts):
     """This test ensures that where words may be cut is read off the vocabulary, whatever it joins."""

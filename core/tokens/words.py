@@ -75,8 +75,7 @@ def word_pattern(pairs: Collection[str], runs: Collection[str], *, with_runs: bo
 def piece_pattern(texts: Iterable[str], pairs: Collection[str], runs: Collection[str]) -> str:
     """A pattern for tiktoken: its matches tile any text with real spaces, and never depend on each other.
 
-    It does not look ahead, which takes long; empty where there is no such pattern. A word with a character
-    beyond ASCII is one match, since such a character may be joined with anything.
+    It does not look ahead, which takes long; empty where there is no such pattern.
 
     Args:
         texts: All tokens that merging can make.
@@ -97,21 +96,16 @@ def piece_pattern(texts: Iterable[str], pairs: Collection[str], runs: Collection
         return ""
     joined = "".join(f"{escaped(joint.replace(SPACE, ' '))}|" for joint in sorted(joints))
     spaces = r"\x{20}?" if has_runs_of_spaces else r"\x{20}*"
-    inside = f"[^{escaped(' ', *stops)}]"
+    inside = f"[^{escaped(' ', *sorted(stops))}]"
     first = [f"{escaped(character)}{length}" for character, length in sorted(ends.items())]
     signs = [char for char in map(chr, range(128)) if _kind(char) == "sign" and char not in {" ", *stops}]
     if not _ascii_falls_apart(pairs) or not (lefts | rights).issubset(signs):
         return "|".join((*first, f"{spaces}(?:{joined}{inside})+", r"\x{20}+"))
-    return "|".join(
-        (
-            *first,
-            f"{spaces}(?:{joined}{inside})*[^\\x00-\\x7f](?:{joined}{inside})*",
-            f"{spaces}[A-Za-z]+",
-            f"{spaces}(?:{joined}[{escaped(*signs)}])+",
-            f"{spaces}[0-9]+",
-            r"\x{20}+",
-        )
-    )
+    # ASCII letters, signs and digits fall apart where they meet; what is beyond ASCII may join each of them.
+    kinds = ("[A-Za-z]+", f"(?:{joined}[{escaped(*signs)}])+", "[0-9]+")
+    foreign, one = f"[^\\x00-\\x7f{escaped(*sorted(stops))}]+", f"(?:{'|'.join(kinds)})"
+    alternatives = (f"{one}?{foreign}(?:{one}{foreign})*{one}?", *kinds)
+    return "|".join((*first, *(f"{spaces}{alternative}" for alternative in alternatives), r"\x{20}+"))
 
 
 def escaped(*texts: str) -> str:
