@@ -46,7 +46,7 @@ _SCAN_CEILINGS = Ceilings(seconds=20, step_s=10)
 _Beside = Extras | Attachment | XfaForm
 _RECORDS: msgspec.json.Decoder[Page | Entry | _Beside] = msgspec.json.Decoder(Page | Entry | _Beside)
 _SHARE_BYTES = 100_000
-"""A file must be so large for each further process that reads it: to start one takes as long as ten pages."""
+"""A file must be so large for each further process that reads it: it opens the file anew."""
 _HEADER = b"%PDF-"
 _PDFIUM_JUNK = 1024
 """Bytes before the header that pdfium skips by itself."""

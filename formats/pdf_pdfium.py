@@ -20,8 +20,8 @@ MAX_CHARS = 50_000_000
 """More text than this is not read: twelve million tokens, far above any window."""
 MAX_OUTLINE = 20_000
 """Outline entries after this one are left out."""
-SHARE_PAGES = 16
-"""Processes that read one document side by side take turns after this many pages."""
+SHARE_PAGES = 4
+"""Processes that read one document side by side take turns after this many pages; more share it unevenly."""
 
 SMALLER = "split the file into smaller parts and name those instead"
 _CATALOG = rb"(?s)(\d{1,10})\s+(\d{1,5})\s+obj(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b"

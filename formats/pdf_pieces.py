@@ -136,11 +136,10 @@ class Pieces:
 
     def _stretched(self) -> list[int]:
         """The lines whose characters take more room than those of others, and those that hold a label."""
-        starts, ends = zip(*self.lines, strict=True)
-        lefts = self._boxes(starts)[0]
-        rights = self._boxes([end - 1 for end in ends])[2]
-        sizes = list(map(sub, ends, starts))
-        rooms = list(map(truediv, map(sub, rights, lefts), sizes))
+        count = len(self.lines)
+        lefts, _, rights, _ = self._boxes(self._starts + [end - 1 for _, end in self.lines])
+        sizes = [end - start for start, end in self.lines]
+        rooms = list(map(truediv, map(sub, rights[count:], lefts[:count]), sizes))
         long = sorted(room for room, size in zip(rooms, sizes, strict=True) if size >= _LONG and room > 0)
         limit = long[len(long) // 4] * _STRETCHED if len(long) >= _SAMPLES else 0.0
         return [
@@ -168,10 +167,9 @@ class Pieces:
                 words += [found.end() for found in spaces.finditer(self.text, *self.lines[number])]
         count = len(words)
         lefts, tops, rights, feet = self._boxes([word - 1 for word in words] + words)
-        for index, gap in enumerate(map(sub, lefts[count:], rights[:count])):
-            if gap <= _GAP_POINTS:
-                continue
-            word = words[index]
+        gaps = list(map(sub, lefts[count:], rights[:count]))
+        for index in [index for index, gap in enumerate(gaps) if gap > _GAP_POINTS]:
+            word, gap = words[index], gaps[index]
             if rights[index] == lefts[index]:
                 # pdfium added this space: all that parts the two words is the gap.
                 share = _LABEL_HEIGHTS if self.text[word - 2] == ":" else _GAP_HEIGHTS

@@ -8,6 +8,7 @@ import ctypes
 import gc
 import json
 import os
+import resource  # noqa: F401  # here, not in each child anew
 import select
 import signal
 import sys
