@@ -9,6 +9,8 @@ MAX_SPINS = 10_000_000
 """How often a password may be hashed: the most that the format allows (MS-OFFCRYPTO 2.3.4.10); Word takes
 100,000."""
 
+_TELL_IT = "give its password with --password or in LCTX_PASSWORD: case counts"
+
 
 def decrypted(path: str, content: bytes, password: str | None) -> bytes:
     """The Word file inside an encrypted one.
@@ -19,9 +21,7 @@ def decrypted(path: str, content: bytes, password: str | None) -> bytes:
         LimitError: It asks for more hashing than the format allows.
     """
     if password is None:
-        raise EncryptedSourceError(
-            path, "it is protected by a password", "give it with --password, or in LCTX_PASSWORD"
-        )
+        raise EncryptedSourceError(path, "it is protected by a password", _TELL_IT)
     from msoffcrypto import OfficeFile
     from msoffcrypto.exceptions import InvalidKeyError
 
@@ -34,9 +34,7 @@ def decrypted(path: str, content: bytes, password: str | None) -> bytes:
     except LimitError:
         raise
     except InvalidKeyError as error:
-        raise EncryptedSourceError(
-            path, "the password does not open it", "check the password: case counts"
-        ) from error
+        raise EncryptedSourceError(path, "the password does not open it", _TELL_IT) from error
     except Exception as error:  # the library raises whatever broken bytes lead it to
         why = "it is encrypted, and cannot be decrypted"
         raise DamagedSourceError(path, why, "open it in Word and save a copy without the password") from error

@@ -9,10 +9,12 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pypdf
 import pytest
 from cli_answers import LCTX, environment, run_lctx
+from msoffcrypto.format.ooxml import OOXMLFile
 from pdf_files import encrypted, pdf_of
 
 from lctx.cli import passwords
@@ -31,6 +33,7 @@ fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 SECRET = "open sesame"
+AGREEMENT = Path(__file__).parents[1] / "examples" / "services-agreement.docx"
 
 
 @pytest.fixture
@@ -150,6 +153,19 @@ def test_a_person_is_asked_and_one_password_opens_all(folder, tmp_path):
     assert "password for a.pdf" not in seen
     assert SECRET not in seen
     assert "wrong" not in seen
+
+
+def test_a_mistyped_password_of_a_word_file_may_be_typed_again(folder, tmp_path):
+    """This test ensures that a protected Word file is asked for as a PDF is, and that what opened it opens the next."""
+    with AGREEMENT.open("rb") as plain, (folder / "c.docx").open("wb") as locked:
+        OOXMLFile(plain).encrypt(SECRET, locked)
+    code, out, seen = on_terminal(
+        folder, tmp_path, "read", "c.docx", "a.pdf", typed=[b"wrong\n", SECRET.encode() + b"\n"]
+    )
+    assert code == 0
+    assert list(dict.fromkeys(re.findall("==> (\\S+)", out))) == ["c.docx", "a.pdf"]
+    assert seen.count("password for c.docx") == 2
+    assert "password for a.pdf" not in seen
 
 
 def test_three_wrong_passwords_are_enough(folder, tmp_path):
