@@ -25,9 +25,6 @@ _ERRORS: Mapping[str, type[SourceError]] = {
 _SUFFIXES = frozenset(suffix for one in FORMATS if one.runs_in == "child" for suffix in one.suffixes)
 
 
-_KEEP_BYTES = 4 << 20
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """One file, and what is known of it before it is opened.
@@ -71,7 +68,7 @@ class BatchReader:
     _values: dict[str, bytes] = field(default_factory=dict)
 
     def read(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
-        """What becomes of each of `jobs`, in any order; what is new is kept now or by `keep`."""
+        """What becomes of each of `jobs`, in any order; what is new is for `keep`."""
         unknown: list[Job] = []
         for job, result in self._known(jobs):
             if result is None:
@@ -84,13 +81,12 @@ class BatchReader:
         there = [job for job in unknown if not (self.start is None or job.is_for_here)]
         for job, answer in self._answers(there):
             yield job, self._part(job, self._result_of(job, answer))
-        if sum(map(len, self._values.values())) > _KEEP_BYTES:
-            self.keep()
 
-    def keep(self) -> None:
-        """Keep what was read: rarely, and much at once, since others wait meanwhile."""
-        self.cache.values.put_many(self._values)
-        self._values.clear()
+    def keep(self, *, at_least: int = 0) -> None:
+        """Keep what was read, where that is so many bytes: much at once, since others wait meanwhile."""
+        if sum(map(len, self._values.values())) >= at_least:
+            self.cache.values.put_many(self._values)
+            self._values.clear()
 
     def close(self) -> None:
         """End the process, where there is one."""

@@ -26,7 +26,8 @@ _MAX_BATCH_BYTES = 1 << 20
 _MAX_BATCH_FILES = 64
 _MAX_BATCH_KNOWN = 256
 _MAX_AHEAD_BYTES = 128 << 20
-_WAIT_S = 0.1
+_KEEP_BYTES = 4 << 20
+_WAIT_S = 0.1  # so late a result is found at most
 
 
 class Run:
@@ -71,7 +72,6 @@ class Run:
         self._failures: list[BaseException] = []
         self._processes: set[ReadingProcess] = set()
         self._ahead_bytes = 0
-        self._awaited = 0
         self._is_over = False
 
     def __iter__(self) -> Iterator[Result]:
@@ -97,7 +97,6 @@ class Run:
 
     def _result_of(self, job: Job) -> Result:
         with self._condition:
-            self._awaited = job.index
             while job.index not in self._results and not self._failures:
                 self._condition.wait(_WAIT_S)
                 for process in self._processes:
@@ -117,6 +116,9 @@ class Run:
             while batch := self._take():
                 for job, result in reader.read(batch):
                     self._tell(job, result)
+                with self._condition:  # to be woken for each of thousands costs more than finding them
+                    self._condition.notify_all()
+                reader.keep(at_least=_KEEP_BYTES)
             reader.keep()
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             with self._condition:
@@ -139,8 +141,6 @@ class Run:
         with self._condition:
             self._results[job.index] = result
             self._on_done(job.index)
-            if job.index == self._awaited:  # to be woken for each of thousands costs more than finding them
-                self._condition.notify_all()
 
     def _start(self) -> ReadingProcess:
         values = self._cache.values
