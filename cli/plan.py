@@ -52,7 +52,9 @@ def run_plan(request: Request, started: float) -> ExitCode:
     for text in warnings:
         warn(text)
     planning = Planning(warnings=told)
-    with interruptible():
+    from lctx.cli.sources import collecting_rarely
+
+    with interruptible(), collecting_rarely():
         try:
             _make(planning, request, settings, notes, warn, started=started)
         except LctxError as error:

@@ -33,7 +33,7 @@ class Preferences:
 
     def is_left_out(self, document: Document) -> bool:
         """Whether no strategy may read it."""
-        return self.weight(document) == 0
+        return bool(self.weights) and self.weight(document) == 0
 
     def weight(self, document: Document) -> float:
         """The factor on the relevance of its chunks, 1 unless told otherwise."""

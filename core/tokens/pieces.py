@@ -18,7 +18,7 @@ from lctx.core.tokens.words import SPACE, escaped
 _SPACE = SPACE.encode()
 _NUM_BYTES = 256
 _NUM_ASCII = 128
-_LONGEST = 4_000  # characters: a piece that long may take tiktoken the square of its length
+_LONGEST = 2_000  # characters: a piece that long may take tiktoken the square of its length
 _ALONE = 2  # ids of a token behind the character that stands before it
 _NOTHING = r"(?!)"
 
