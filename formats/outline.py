@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import NamedTuple
 
+from lctx.formats.python_lines import python_definitions
 from lctx.formats.syntax import Definition, definitions_in
 
 MAX_DEPTH = 8
@@ -44,7 +45,10 @@ def outline(content: bytes, language: str) -> list[Stretch]:
     A definition begins with the comments and decorators directly above it and ends with its last line; empty
     lines, and what only closes the definition around it, belong to what stands above them.
     """
-    stretches = _stretches(content, _scopes(content, definitions_in(content, language)))
+    definitions = python_definitions(content) if language == "python" else None
+    if definitions is None:
+        definitions = definitions_in(content, language)
+    stretches = _stretches(content, _scopes(content, definitions))
     return stretches if content.isascii() else _in_code_points(content, stretches)
 
 
@@ -103,7 +107,7 @@ def _stretches(content: bytes, scopes: list[_Scope]) -> list[Stretch]:
         while upcoming < len(scopes) and scopes[upcoming].start <= start:
             around.append(scopes[upcoming])
             upcoming += 1
-        if _closes(content[start : min(end, start + _MAX_CLOSING)], end - start):
+        if _closes(content, start, end):
             found[-1:] = [one._replace(end=end) for one in found[-1:]]
         elif around and around[-1].start == start:
             first, last = around[-1].definition.signature
@@ -116,11 +120,12 @@ def _stretches(content: bytes, scopes: list[_Scope]) -> list[Stretch]:
     return found
 
 
-def _closes(text: bytes, length: int) -> bool:
-    """Whether a stretch of `length` that begins with `text` is white space, braces and words that close."""
-    return (
-        length < _MAX_CLOSING and not text.strip(b" \t\r\n{}()[];,").removeprefix(b"end")
-    ) or text.isspace()
+def _closes(content: bytes, start: int, end: int) -> bool:
+    """Whether a stretch is white space, or little more than braces and words that close."""
+    text = content[start:end]
+    return text.isspace() or (
+        len(text) < _MAX_CLOSING and not text.strip(b" \t\r\n{}()[];,").removeprefix(b"end")
+    )
 
 
 def _in_code_points(content: bytes, stretches: list[Stretch]) -> list[Stretch]:

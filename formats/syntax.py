@@ -3,22 +3,18 @@
 Runs in a child process (`outline_child.py`): the parser is C, and there are texts that crash it.
 """
 
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from lctx.formats.grammars import grammar_of
+from lctx.formats.leads import MAX_COLUMN, MAX_GAP, Leads
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_MAX_NAME_BYTES = 200
+MAX_NAME_BYTES = 200
 MAX_SIGNATURE_BYTES = 1000
-_MAX_COLUMN = 1000
-"""What begins further to the right stands in minified code, where lines are no places."""
-_MAX_GAP = 200
 _OPENING = b" \t\r\n{:=;\\"
-_BLANK_LINE = 2  # newlines between two things
 
 
 class Definition(NamedTuple):
@@ -49,20 +45,11 @@ def definitions_in(content: bytes, language: str) -> list[Definition]:
     from tree_sitter import Parser, QueryCursor
 
     grammar, query = grammar_of(language)
-    found = _Found(content)
+    found = _Found(content, Leads(content))
     tree = Parser(grammar).parse(content)
     for _, captures in QueryCursor(query).matches(tree.root_node):
         found.take(captures)
     return found.definitions()
-
-
-class _Lead(NamedTuple):
-    """A comment or a mark: what may lead up to a definition."""
-
-    end: int
-    start: int
-    column: int
-    is_comment: bool
 
 
 @dataclass(slots=True)
@@ -70,25 +57,17 @@ class _Found:
     """What a query has found in `content`, as it comes in."""
 
     content: bytes
+    leads: Leads
     nodes: "dict[tuple[int, int], dict[str, list[Node]]]" = field(default_factory=dict)
-    leads: list[_Lead] = field(default_factory=list)
-    lead_ends: list[int] = field(default_factory=list)
     docs: dict[int, tuple[int, int]] = field(default_factory=dict)
     marks: dict[int, int] = field(default_factory=dict)
 
     def take(self, captures: "dict[str, list[Node]]") -> None:
         """Sort one match in."""
         if node := _first(captures, "comment"):
-            if node.start_byte == 0 and self.content.startswith(b"#!"):
-                return
-            # Some grammars take a line's end, or half of a Windows one, into the comment.
-            text = self.content[node.start_byte : node.end_byte]
-            end = node.start_byte + len(text.rstrip(b"\r\n"))
-            self.leads.append(_Lead(end, node.start_byte, node.start_point.column, is_comment=True))
+            self.leads.add_comment(node.start_byte, node.end_byte, node.start_point.column)
         elif node := _first(captures, "mark"):
-            self.leads.append(
-                _Lead(node.end_byte, node.start_byte, node.start_point.column, is_comment=False)
-            )
+            self.leads.add_mark(node.start_byte, node.end_byte, node.start_point.column)
             self.marks[node.start_byte] = node.end_byte
         elif node := _first(captures, "doc"):
             self.docs[node.start_byte] = (node.start_byte, node.end_byte)
@@ -100,7 +79,7 @@ class _Found:
         node = table or _first(captures, "def") or _first(captures, "rest")
         if node is None or (table and table.start_point.row == table.end_point.row):
             return
-        if node.start_point.column > _MAX_COLUMN or "name" not in captures:
+        if node.start_point.column > MAX_COLUMN or "name" not in captures:
             return
         end = len(self.content) if "rest" in captures else node.end_byte
         # The same node may match with its optional parts and without them: the fuller match counts.
@@ -111,7 +90,6 @@ class _Found:
     def definitions(self) -> list[Definition]:
         """All of them, once everything is in."""
         self.leads.sort()
-        self.lead_ends = [lead.end for lead in self.leads]
         order = sorted(self.nodes.items(), key=lambda item: (item[0][0], -item[0][1]))
         return [self._definition(start, end, captures) for (start, end), captures in order]
 
@@ -120,7 +98,7 @@ class _Found:
         line = start - node.start_point.column
         before = self.content[line:start]
         indent = len(before) - len(before.lstrip())
-        first, above = self._lead_up(line + indent, line, indent)
+        first, above = self.leads.up_to(line, indent)
         body = _first(captures, "body")
         head = self._signature_end(start, node.end_byte, body.start_byte if body else None)
         names = [self._name(captures["name"])]
@@ -135,41 +113,13 @@ class _Found:
         """The text from the first of `nodes` to the last: `Show for Bar<T>`, `self.size`."""
         start = min(node.start_byte for node in nodes)
         end = max(node.end_byte for node in nodes)
-        name = " ".join(
-            self.content[start : min(end, start + _MAX_NAME_BYTES)].decode("utf-8", "ignore").split()
-        )
-        return name or "?"
-
-    def _lead_up(self, start: int, line: int, indent: int) -> tuple[int, tuple[int, int] | None]:
-        """The beginning of the first line that leads up to a definition, and its comment if it has one."""
-        comment: tuple[int, int] | None = None
-        index = bisect_right(self.lead_ends, start) - 1
-        while index >= 0:
-            lead = self.leads[index]
-            if not self._is_above(lead, start, indent):
-                break
-            line = lead.start - lead.column
-            before = self.content[line : lead.start]
-            start = line + len(before) - len(before.lstrip())
-            if lead.is_comment:
-                comment = (lead.start, comment[1] if comment else lead.end)
-            index = bisect_right(self.lead_ends, start) - 1
-        return line, comment
-
-    def _is_above(self, lead: _Lead, start: int, indent: int) -> bool:
-        """Whether only white space, without an empty line, is between `lead` and what begins at `start`."""
-        if lead.column > _MAX_COLUMN or start - lead.end > _MAX_GAP:
-            return False
-        gap = self.content[lead.end : start]
-        if gap.strip() or (lead.is_comment and (b"\n" not in gap or gap.count(b"\n") >= _BLANK_LINE)):
-            return False
-        before = self.content[lead.start - lead.column : lead.start]
-        return not lead.is_comment or (lead.column == indent and not before.strip())
+        name = self.content[start : min(end, start + MAX_NAME_BYTES)].decode("utf-8", "ignore")
+        return " ".join(name.split()) or "?"
 
     def _after_marks(self, start: int) -> int:
         """Where a definition goes on behind the attributes that it begins with."""
         while (end := self.marks.get(start)) is not None:
-            rest = self.content[end : end + _MAX_GAP]
+            rest = self.content[end : end + MAX_GAP]
             start = end + len(rest) - len(rest.lstrip())
         return start
 
@@ -182,10 +132,9 @@ class _Found:
         end = within_bounds(self.content, start, end)
         while True:
             kept = start + len(self.content[start:end].rstrip())
-            index = bisect_left(self.lead_ends, kept)
-            lead = self.leads[index] if index < len(self.leads) else None
+            lead = self.leads.around(kept)
             # A comment between the header and the body belongs to neither, however it ends.
-            if lead and start < lead.start < kept and (lead.is_comment or lead.end == kept):
+            if lead and lead.start > start:
                 end = lead.start
                 continue
             end = bare_end(self.content, start, kept)

@@ -461,6 +461,15 @@ def test_a_comment_below_a_header_is_no_part_of_it(comment):
     assert told(text, outline(text.encode(), "python")) == [(("first",), "def first(x)", None)]
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_comment_behind_a_decorator_parts_nothing(line_end):
+    """This test ensures that decorators and the comment above them belong to the definition below."""
+    text = "x = 1\n\n# about f\n@first  # why\n@second\ndef f(): pass\n".replace("\n", line_end)
+    stretches = outline(text.encode(), "python")
+    assert [text[one.start :].split(line_end)[0] for one in stretches] == ["x = 1", "# about f"]
+    assert stretches[1].symbol == ("f",)
+
+
 def test_one_line_has_one_name():
     """This test ensures that stretches are whole lines also where lines hold several definitions."""
     text = "class A { b() {} c() {} }\nfunction d() {} function e() {\n  x;\n} function f() {}\n"
