@@ -13,8 +13,9 @@ from html.entities import name2codepoint
 from lctx.core.document import Block, Document, Link, Location, Span
 from lctx.core.errors import EmptySourceError, LimitError
 from lctx.formats.decoding import Decoded, decode
-from lctx.formats.html_flow import Flow, Paragraph
+from lctx.formats.html_flow import Flow
 from lctx.formats.html_sight import Sheets, Sight
+from lctx.formats.html_tables import Paragraph
 from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 from lctx.formats.text import paragraphs
 

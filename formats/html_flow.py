@@ -6,10 +6,11 @@ takes little memory and a deep one no recursion.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lctx.core.errors import LimitError
 from lctx.formats.html_sight import Sight
+from lctx.formats.html_tables import ROW_GROUPS, Paragraph, Repeats, Table
 from lctx.formats.html_tags import HEADING, ROLES, TYPED, address_of, number_of, ordinal
 
 MAX_NESTING = 1_000
@@ -17,28 +18,8 @@ MAX_NESTING = 1_000
 MAX_PARAGRAPHS = 1_000_000
 """The most paragraphs that one page may hold."""
 _MAX_TABLES = 32  # nested deeper, a table is read as what stands in it
-_MAX_CELL_CHARS = 2_000  # of a table that shows values; larger cells are columns of a layout
 
 _BLANKS = re.compile(r"[ \t\n\f\r]+")
-
-
-@dataclass(slots=True)
-class Paragraph:
-    """One paragraph, heading, item of a list, row of a table, or stretch of preformatted text.
-
-    Attributes:
-        kind: As in `Block`.
-        text: Without white space around it; line ends are those that the page shows.
-        links: (start, end, address) within `text`.
-        level: Of a heading, from 1.
-        table: Which table a row belongs to.
-    """
-
-    kind: str
-    text: str
-    links: list[tuple[int, int, str]] = field(default_factory=list)
-    level: int = 0
-    table: int = 0
 
 
 @dataclass(slots=True)
@@ -47,13 +28,6 @@ class _List:
     number: int
     step: int
     style: str
-
-
-@dataclass(slots=True)
-class _Table:
-    number: int
-    row: list[list[Paragraph]] = field(default_factory=list)
-    has_open_cell: bool = False
 
 
 class Flow:
@@ -79,7 +53,8 @@ class Flow:
         self._sinks = [self.paragraphs]
         self._num_paragraphs = 0
         self._num_tables = 0
-        self._tables: list[_Table] = []
+        self._tables: list[Table] = []
+        self._repeats = Repeats()
         self._lists: list[_List] = []
         self._kinds: list[tuple[str, int]] = [("paragraph", 0)]
         self._label = ""
@@ -189,17 +164,16 @@ class Flow:
             self._label = self._next_label(attributes) if tag == "li" else ""
         elif role == "table":
             self._num_tables += 1
-            self._tables.append(_Table(self._num_tables))
+            self._tables.append(Table(self._num_tables, self._repeats))
         elif role == "row":
             self._emit_row()
         elif role == "cell":
-            cell: list[Paragraph] = []
-            self._tables[-1].row.append(cell)
-            self._tables[-1].has_open_cell = True
-            self._sinks.append(cell)
+            self._sinks.append(self._tables[-1].open_cell(attributes))
             self._kinds.append(("paragraph", 0))
         elif tag == "br":
             self._break_line()
+        elif tag in ROW_GROUPS and self._tables:
+            self._tables[-1].begin_group()
         elif tag == "input" and attributes.get("type", "").lower() in TYPED:
             self.data(f" {attributes.get('value', '')} ")
         elif tag == "base":
@@ -301,39 +275,8 @@ class Flow:
         return f"{ordinal(number, current.style)}."
 
     def _emit_row(self) -> None:
-        """The cells of a row on one line; the columns of a layout (`_is_layout`) one after the other."""
-        table = self._tables[-1] if self._tables else None
-        if table is None or not any(table.row):
-            if table:
-                table.row = []
-            return
-        row, table.row = table.row, []
-        if len(row) == 1 or any(_is_layout(cell) for cell in row):
-            for cell in row:
-                self._sinks[-1].extend(cell)
-            return
-        pieces: list[str] = []
-        links: list[tuple[int, int, str]] = []
-        length = 0
-        for cell in row:
-            if pieces:
-                pieces.append(" | ")
-                length += 3
-            for index, paragraph in enumerate(cell):
-                if index:
-                    pieces.append(" ")
-                    length += 1
-                links += [(length + start, length + end, address) for start, end, address in paragraph.links]
-                pieces.append(paragraph.text.replace("\n", " "))
-                length += len(paragraph.text)
-        self._sinks[-1].append(Paragraph("table", "".join(pieces), links, table=table.number))
-
-
-def _is_layout(cell: list[Paragraph]) -> bool:
-    return (
-        any(paragraph.kind in {"heading", "table", "code"} for paragraph in cell)
-        or sum(len(paragraph.text) for paragraph in cell) > _MAX_CELL_CHARS
-    )
+        if self._tables:
+            self._sinks[-1].extend(self._tables[-1].end_row())
 
 
 def _clipped(

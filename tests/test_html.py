@@ -135,6 +135,32 @@ def test_a_table_that_lays_out_a_page_is_read_cell_by_cell():
 
 
 @pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("<tr><th rowspan=2>Year<th colspan=2>Sales<tr><th>EU<th>US<tr><td>2024<td>1<td>2", ["Year | Sales | Sales", "Year | EU | US", "2024 | 1 | 2"]),
+        ("<tr><td>a<td rowspan=2>b<tr><td>c", ["a | b", "c | b"]), ("<tr><td>a<td rowspan=0>b<tr><td>c<tr><td>d", ["a | b", "c | b", "d | b"]),
+        ("<thead><tr><th rowspan=0>a<th>b<tbody><tr><td>c<td>d", ["a | b", "c | d"]), ("<tr><td colspan=3>caption<tr><td>a<td><td>c", ["caption", "a |  | c"]),
+        ("<tr><td rowspan=3 colspan=2>a<td>b<tr><td>c<tr><td>", ["a | a | b", "a | a | c"]), ("<tr><td rowspan=2>a<tr><td rowspan=2>b<td>c<tr><td>d", ["a", "a | b | c", "d | b"]),
+        ("<tr><td colspan=2><a href=x>a</a><td>b<tr><td rowspan=9>c<td>d", ["a | a | b", "c | d"]), ("<tr><td rowspan=-3 colspan=x>a<td>b", ["a | b"]),
+        (f"<tr><td rowspan=2>{'long ' * 50}<td>b<tr><td>c", [f"{('long ' * 50).strip()} | b", " | c"]),
+    ],
+)  # fmt: skip
+def test_a_cell_stands_in_each_row_and_column_that_it_fills(rows, expected):
+    """This test ensures that every row says by itself which values belong to which heads, as in Word files."""
+    document = read(f"<table>{rows}</table>")
+    assert document.text.splitlines() == expected
+    assert [document.text[link.start : link.end] for link in document.links] == ["a"] * ("href" in rows)
+
+
+def test_repeated_cells_do_not_grow_without_end():
+    """This test ensures that cells which claim to go on for ever add a bounded number of characters to a page."""
+    markup = f"<table><tr><td colspan=1000 rowspan=65534>{'x' * 200}<td>a" + "<tr><td>b" * 20_000
+    text = read(markup).text
+    assert text.count("b") == 20_000
+    assert len(text) < len(markup) + 1_500_000
+
+
+@pytest.mark.parametrize(
     ("markup", "expected"),
     [
         ("just text", ["just text"]), ("a<p>b<p>c", ["a", "b", "c"]), ("<b>a<p>b</b>c", ["a", "bc"]),
