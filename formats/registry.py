@@ -1,6 +1,9 @@
 """The formats that lctx reads, and the one question asked of every source: which of them is it?"""
 
 import re
+import sys
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, NoReturn
 
 from lctx.core.document import Document
@@ -111,29 +114,41 @@ TEXT = Format(
 )
 FORMATS = (PDF, WORD, MARKDOWN, HTML, NOTEBOOK, DIFF, CODE, TEXT)
 """Those of lctx itself. Which suffixes are source code is told by `lctx.formats.languages`."""
+_PLUGINS_GROUP = "lctx.formats"  # as in the module of plugins, which is not loaded for it
 _SUFFIXES = frozenset(suffix for one in FORMATS for suffix in one.suffixes)
 
 
 def known_formats() -> tuple[Format, ...]:
     """All formats: those of lctx, then those of other installed distributions."""
-    return (*FORMATS, *_plugins().formats)
+    return FORMATS if (plugins := _plugins()) is None else (*FORMATS, *plugins.formats)
 
 
 def broken_plugins() -> "tuple[BrokenPlugin, ...]":
     """The installed entry points that lead to no format, each with its reason."""
-    return _plugins().broken
+    return () if (plugins := _plugins()) is None else plugins.broken
 
 
 def claimed_suffixes() -> frozenset[str]:
     """The endings that installed distributions read, beyond those of lctx."""
-    return frozenset(suffix for one in _plugins().formats for suffix in one.suffixes)
+    plugins = _plugins()
+    return frozenset() if plugins is None else frozenset(chain(*(one.suffixes for one in plugins.formats)))
 
 
-def _plugins() -> "Plugins":
-    # Looking through all that is installed takes longer than reading most files: only where it can matter.
+def _plugins() -> "Plugins | None":
+    """What other distributions bring; None where there is none that could bring any."""
+    # To load what reads metadata takes longer than to read most files: only where it can matter.
+    if "lctx.formats.plugins" not in sys.modules and not _may_be_plugins():
+        return None
     from lctx.formats.plugins import installed_plugins
 
     return installed_plugins(FORMATS, _is_built_in)
+
+
+@cache
+def _may_be_plugins() -> bool:
+    from lctx.formats.installed import may_bring
+
+    return may_bring(_PLUGINS_GROUP)
 
 
 def _is_built_in(suffix: str) -> bool:
@@ -198,6 +213,8 @@ def _plugin_of(path: str, suffix: str, content: bytes) -> Format | None:
         UnsupportedSourceError: The one that is named as the source's suffix cannot be loaded.
     """
     plugins = _plugins()
+    if plugins is None:
+        return None
     found = (plugins.by_suffix(suffix) if suffix else None) or plugins.by_content(
         content[: sniffing.HEAD_BYTES]
     )
