@@ -8,7 +8,7 @@ from lctx.formats.decoding import decode
 from lctx.formats.html_tags import ROLES
 from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 
-READER = "markdown/1"
+READER = "markdown/2"
 
 MAX_HEADING_CHARS = 300
 """A longer line that looks like a heading is a paragraph: a path of such lines would drown its quote."""
@@ -20,6 +20,11 @@ _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\r\n]*)")
 _LIST = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 _RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
+# What a reader does not see of a heading: where a link leads, what an anchor is called. Code is kept.
+_ADDRESS = re.compile(
+    r"(`+[^`]*`+)|!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(?:[ \t]+\"[^\"]*\")?\)"
+)
+_ANCHOR = re.compile(r"</?a(?:\s[^<>]*)?>", re.IGNORECASE)
 _SETEXT_LEVELS = {"=": 1, "-": 2}
 # GFM 4.10: the row beneath a table's head.
 _DELIMITERS = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*+\|?$")
@@ -171,6 +176,8 @@ class _Outline:
     def _head(self, level: int, title: str, start: int, end: int) -> None:
         self._lines = []
         self._after_list = False
+        if "[" in title or "<" in title:
+            title = _ADDRESS.sub(r"\1\2", _ANCHOR.sub("", title)).strip() or title
         if not title or len(title) > MAX_HEADING_CHARS:
             self.blocks.append(Block("paragraph", start, end, heading=self._path))
             return

@@ -96,7 +96,7 @@ PDF = Format("pdf", "pdf/2", (".pdf",), _read_pdf, runs_in="child")
 WORD = Format("docx", "word/2", (".docx", ".docm", ".dotx", ".dotm"), _read_word, runs_in="worker")
 MARKDOWN = Format(
     "markdown",
-    "markdown/1",
+    "markdown/2",
     (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"),
     _read_markdown,
     runs_in="worker",

@@ -50,6 +50,18 @@ def test_what_is_no_heading_is_none(text):
     assert "heading" not in [block.kind for block in read(text).blocks]
 
 
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [
+        ('# Top <a id="t"></a>', "Top"), ("## [1.0.0](https://x/y_(z)) (2024)", "1.0.0 (2024)"), ("# ![logo](a.png 'x') ![b](c \"t\")N", "![logo](a.png 'x') bN"),
+        ("# [`f`](x) and `a[0](b)`", "`f` and `a[0](b)`"), ("# Vec<T>, a<b> [x] [y][z]", "Vec<T>, a<b> [x] [y][z]"), ("# <a name=x></a>", "<a name=x></a>"),
+    ],
+)  # fmt: skip
+def test_a_heading_is_called_what_its_reader_sees(line, heading):
+    """This test ensures that addresses and anchors are no part of a heading's name, and that code is left alone."""
+    assert heading_of(f"{line}\n\ntext\n", "text") == (heading,)
+
+
 def test_blocks_have_their_kinds():
     """This test ensures that lists, tables, code and paragraphs are told apart and cut where they end."""
     assert blocks(
