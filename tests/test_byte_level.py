@@ -15,7 +15,18 @@ from lctx.core.models.gguf import read_header
 from lctx.core.models.resolve import resolve_model
 from lctx.core.tokens.byte_level import byte_alphabet, cut
 from lctx.core.tokens.load import load_tokenizer
-from lctx.core.tokens.patterns import DIGITS_GPT2, GPT2, GPT4O, KIMI_K2, LLAMA3, QWEN2, QWEN35, TEKKEN
+from lctx.core.tokens.patterns import (
+    DIGITS_GPT2,
+    GPT2,
+    GPT4O,
+    KIMI_K2,
+    LLAMA3,
+    PATTERN_OF,
+    QWEN2,
+    QWEN35,
+    TEKKEN,
+    grouped,
+)
 
 ALPHABET = byte_alphabet()
 SPLITS = {
@@ -148,6 +159,36 @@ def test_patterns_tile_any_text(pre, pattern, parts, tmp_path):
     encoding = tiktoken.Encoding(pre, pat_str=pattern, mergeable_ranks=alphabet, special_tokens={})
     for text in TEXTS.values():
         assert bytes(encoding.encode_ordinary(text)) == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"a|b|c(?!d)|e", r"(?:a|b)|c(?!d)|e"),
+        (r"a(b|c)|[|(]|\(|\\|\||(?<=x)y|(z|\)|)", r"(?:a(b|c)|[|(]|\(|\\|\|)|(?<=x)y|(z|\)|)"),
+        (r"[a&&[^b|]]|(?i:x|y)|(?=z)", r"(?:[a&&[^b|]]|(?i:x|y))|(?=z)"),
+        (r"a|b", r"a|b"),
+        (r"a(?=b|c|d)", r"a(?=b|c|d)"),
+        (r"a|(?=b)", r"a|(?=b)"),
+        (r"(?i)a|b|(?=c)", r"(?i)a|b|(?=c)"),
+        (r"a|b)|(c|(?=d)", r"a|b)|(c|(?=d)"),
+        (r"a|b|[c|(?=d)", r"a|b|[c|(?=d)"),
+        (r"[]|]a|b|(?=c)", r"[]|]a|b|(?=c)"),
+        ("", ""),
+    ],
+)
+def test_alternatives_that_look_nowhere_are_grouped(pattern, expected):
+    """This test ensures that a pattern stays the same for whoever reads it, and is faster where that is certain."""
+    assert grouped(pattern) == expected
+
+
+@pytest.mark.parametrize("pattern", sorted(set(PATTERN_OF.values())))
+def test_every_pattern_in_use_is_grouped(pattern):
+    """This test ensures that all but the alternatives for white space are found in one go."""
+    first, _, rest = grouped(pattern).partition(r")|\s+(?")
+    assert first == f"(?:{pattern[: len(first) - 3]}"
+    assert {"L", "N"} <= set(first)
+    assert "L" not in rest
 
 
 def test_a_file_and_a_directory_of_one_model_agree(smollm2, parts, tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 from lctx.core.errors import ModelFileError
 from lctx.core.tokens.control import is_marker
 from lctx.core.tokens.opened import TableTokenizer
+from lctx.core.tokens.patterns import grouped
 from lctx.core.tokens.shares import on_all_cores
 from lctx.core.tokens.table import VocabularyTable, build_table
 
@@ -60,7 +61,7 @@ class _Vocabulary:
         self._is_partial = len(ranks) > len(ids)
         try:
             self._encoding = tiktoken.Encoding(
-                "lctx", pat_str=rules["pattern"], mergeable_ranks=ranks, special_tokens={}
+                "lctx", pat_str=grouped(rules["pattern"]), mergeable_ranks=ranks, special_tokens={}
             )
         except ValueError as error:  # a pattern from a tokenizer.json that is none
             raise ModelFileError(

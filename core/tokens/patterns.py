@@ -3,7 +3,9 @@
 Source: llama.cpp, `llm_tokenizer_bpe` in src/llama-vocab.cpp, and the tokenizer.json files that it follows.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -84,3 +86,45 @@ def _is_byte_level(step: Any, *, use_regex: bool) -> bool:
         and step.get("add_prefix_space") is False
         and step.get("use_regex", True) is use_regex
     )
+
+
+_LOOKS = re.compile(r"\(\?<?[=!]")
+_FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
+_SIGN = re.compile(r"\\.|[][()|]", re.DOTALL)
+
+
+def grouped(pattern: str) -> str:
+    """The same pattern with the first alternatives that look neither ahead nor behind in one group.
+
+    tiktoken tries a group that looks nowhere in one go, and alternatives beside one that does one by one:
+    most words are found in a half of the time.
+    """
+    alternatives = list(_alternatives(pattern))
+    plain = list(takewhile(lambda one: _LOOKS.search(one) is None, alternatives))
+    if len(plain) in {0, 1, len(alternatives)} or _FLAGS.search(pattern):  # flags hold to a group's end
+        return pattern
+    return "|".join((f"(?:{'|'.join(plain)})", *alternatives[len(plain) :]))
+
+
+def _alternatives(pattern: str) -> Iterator[str]:
+    """`pattern` cut at each `|` that stands in no group and in no class; whole where these do not close."""
+    start = groups = classes = 0
+    cuts = []
+    for found in _SIGN.finditer(pattern):
+        sign = found[0]
+        if sign == "[":
+            classes += 1
+        elif sign == "]":
+            classes -= 1
+        elif not classes:
+            groups += {"(": 1, ")": -1}.get(sign, 0)
+            if sign == "|" and not groups:
+                cuts.append(found.start())
+        if min(groups, classes) < 0:
+            break
+    if groups or classes:
+        cuts = []
+    for cut in cuts:
+        yield pattern[start:cut]
+        start = cut + 1
+    yield pattern[start:]

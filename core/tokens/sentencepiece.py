@@ -25,7 +25,7 @@ from lctx.core.tokens.words import SPACE, any_of, piece_pattern, split_runs, wor
 _Result = TypeVar("_Result")
 _NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
 _LONG_TEXT = 30_000  # characters from which a dict of the vocabulary (80 ms) is faster than its table
-_VERY_LONG_TEXT = 1_000_000  # characters from which a vocabulary for tiktoken (a fifth of a second) is
+_VERY_LONG_TEXT = 1_500_000  # characters from which a vocabulary for tiktoken (a fifth of a second) is
 _REMEMBERED = 24  # characters up to which the ids of a word are remembered
 _WHOLE = 8  # characters up to which a word is not looked at pair by pair
 _MAX_WORDS = 400_000  # remembered: about 100 MB
