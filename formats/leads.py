@@ -52,11 +52,6 @@ class Leads:
         self._above.sort()
         self._ends = [lead.end for lead in self._above]
 
-    def clear(self) -> None:
-        """Forget them: what comes cannot be led up to by them."""
-        if self._all:
-            self._all, self._above, self._ends = [], [], []
-
     def up_to(self, line: int, indent: int) -> tuple[int, tuple[int, int] | None]:
         """The beginning of the first line that leads up to a definition, and its comment if it has one.
 

@@ -97,11 +97,14 @@ class _LineEnds:
 
 def _stretches(content: bytes, scopes: list[_Scope]) -> list[Stretch]:
     """`scopes`, which nest, as stretches side by side; the innermost scope has each character."""
-    edges = sorted({0, len(content), *(edge for scope in scopes for edge in (scope.start, scope.end))})
+    edges = {0, len(content)}
+    for scope_start, scope_end, _, _ in scopes:
+        edges.add(scope_start)
+        edges.add(scope_end)
     found: list[Stretch] = []
     around: list[_Scope] = []
     upcoming = 0
-    for start, end in pairwise(edges):
+    for start, end in pairwise(sorted(edges)):
         while around and around[-1].end <= start:
             around.pop()
         while upcoming < len(scopes) and scopes[upcoming].start <= start:
@@ -109,14 +112,17 @@ def _stretches(content: bytes, scopes: list[_Scope]) -> list[Stretch]:
             upcoming += 1
         if _closes(content, start, end):
             found[-1:] = [one._replace(end=end) for one in found[-1:]]
-        elif around and around[-1].start == start:
-            first, last = around[-1].definition.signature
+            continue
+        if not around:
+            found.append(Stretch(start, end, ()))
+            continue
+        scope_start, _, symbol, definition = around[-1]
+        if scope_start == start:
+            _, _, _, _, (first, last), doc = definition
             signature = (max(first, start), min(last, end))
-            is_whole = signature[0] < signature[1]
-            doc = around[-1].definition.doc
-            found.append(Stretch(start, end, around[-1].symbol, signature if is_whole else None, doc))
+            found.append(Stretch(start, end, symbol, signature if signature[0] < signature[1] else None, doc))
         else:
-            found.append(Stretch(start, end, around[-1].symbol if around else ()))
+            found.append(Stretch(start, end, symbol))
     return found
 
 

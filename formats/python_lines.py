@@ -7,7 +7,6 @@ leaves any doubt (brackets that are not closed, an odd indentation), nobody gues
 
 import re
 from functools import cache
-from typing import NamedTuple
 
 from lctx.formats.leads import Leads
 from lctx.formats.syntax import (
@@ -21,7 +20,7 @@ from lctx.formats.syntax import (
 
 _MAX_INDENT = 100
 """Of characters; deeper ones are counted differently by the parser."""
-_HEADER_DEPTH, _LINE_DEPTH = 3, 8
+_HEADER_DEPTH, _LINE_DEPTH = 5, 8
 """How deep the brackets of a header, or of a line that may hold a table, stand in each other."""
 
 # A quote, a word or a comment right behind a short string may mean that it stands inside another, as in
@@ -99,14 +98,6 @@ class _DoubtError(Exception):
     """The text is not for this reader."""
 
 
-class _Open(NamedTuple):
-    """A definition whose block goes on: its number, its own indentation and that of its block."""
-
-    number: int
-    outer: int
-    inner: int
-
-
 def python_definitions(content: bytes) -> list[Definition] | None:
     """What `definitions_in` finds in Python source in UTF-8; None where that has to look itself."""
     if b"\0" in content:
@@ -133,10 +124,12 @@ class _Lines:
     def __init__(self, content: bytes, white: bytes) -> None:
         self._content = content
         self._white = white
-        self._leads = Leads(content)
         self._found: list[tuple[int, int, tuple[str, ...], tuple[int, int], tuple[int, int] | None]] = []
         self._ends: list[int] = []
-        self._open: list[_Open] = []
+        # Definitions whose block goes on: their number, their own indentation and that of their block.
+        self._open: list[tuple[int, int, int]] = []
+        # Comments and decorators without code behind them: where they begin, end, and their column.
+        self._leads: list[tuple[int, int, int]] = []
         self._end = 0  # of the last code
         self._passed: tuple[int, int] | None = None  # lines of a block whose brackets nobody has looked at
         self._expects = False  # a definition: one is decorated, or another has to begin with it
@@ -152,15 +145,17 @@ class _Lines:
         above, line = match.span(_ABOVE)
         start = match.end(_INDENT)
         indent = start - line if start < len(self._content) else 0
-        comments = self._comments(above, line) if line > above else []
-        if self._open and indent < self._open[-1].inner:
-            self._close(indent, comments)
-        for comment in comments:
-            self._leads.add_comment(*comment)
+        comments = self._comments(above, line) if line > above else None
+        if self._open and indent < self._open[-1][2]:
+            self._close(indent, comments or [])
+        if comments:
+            self._leads += comments
         if match.start(_NAMED) >= 0:
             self._take_definition(match, line, start)
         elif match.start(_MARK) >= 0:
-            self._take_mark(match, line, start)
+            self._end = self._code_end(match)
+            self._leads.append((start, self._end, indent))
+            self._expects = True
         else:
             self._take_others(match, line, start)
 
@@ -184,7 +179,7 @@ class _Lines:
     def _close(self, indent: int, comments: list[tuple[int, int, int]]) -> None:
         """End the blocks that a line with this indentation is no part of; comments may still be."""
         upcoming = 0
-        while self._open and indent < self._open[-1].inner:
+        while self._open and indent < self._open[-1][2]:
             number, outer, inner = self._open.pop()
             if indent > outer:
                 raise _DoubtError
@@ -199,8 +194,7 @@ class _Lines:
             self._ends[number] = self._end
 
     def _take_definition(self, match: re.Match[bytes], line: int, start: int) -> None:
-        first, doc = self._leads.up_to(line, start - line)
-        self._leads.clear()
+        first, doc = self._lead_up(line, start - line) if self._leads else (line, None)
         self._expects, self._passed = False, None
         body = match.start(_SHORT)
         if body >= 0:
@@ -212,14 +206,13 @@ class _Lines:
             begin, body = match.span(_INNER)
             if body - begin > _MAX_INDENT:
                 raise _DoubtError
-            self._open.append(_Open(len(self._found), start - line, body - begin))
+            self._open.append((len(self._found), start - line, body - begin))
             self._ends.append(0)
             if match.start(_DOC) >= 0:
                 doc = match.span(_DOC)
             if match.end() == begin:
                 self._expects = True
-                for comment in self._comments(*match.span(_BETWEEN)):
-                    self._leads.add_comment(*comment)
+                self._leads = self._comments(*match.span(_BETWEEN))
             else:
                 self._end = self._code_end(match)
                 self._passed = (body, self._end)
@@ -232,14 +225,20 @@ class _Lines:
             closed = self._content[colon - 2 : colon] == b"):"
             return colon - 1 if closed else bare_end(self._content, start, colon)
         end = within_bounds(self._content, start, body)
-        if self._content.find(b"#", start, end) >= 0:
+        header = self._content[start:end]
+        if b"#" in header and (b"'''" in header or b'"""' in header):
             raise _DoubtError
-        return bare_end(self._content, start, end)
+        comments = [one.start() for one in _UNREAD.finditer(header) if one[0].startswith(b"#")]
+        return bare_end(self._content, start, start + comments[0] if comments else end)
 
-    def _take_mark(self, match: re.Match[bytes], line: int, start: int) -> None:
-        self._end = self._code_end(match)
-        self._leads.add_mark(start, self._end, start - line)
-        self._expects = True
+    def _lead_up(self, line: int, indent: int) -> tuple[int, tuple[int, int] | None]:
+        """What `Leads.up_to` says of what has come in."""
+        leads = Leads(self._content)
+        for start, end, column in self._leads:
+            add = leads.add_comment if self._content.startswith(b"#", start) else leads.add_mark
+            add(start, end, column)
+        self._leads = []
+        return leads.up_to(line, indent)
 
     def _take_others(self, match: re.Match[bytes], line: int, start: int) -> None:
         """Sort in what defines nothing, or a table, or the end of the file."""
@@ -253,12 +252,13 @@ class _Lines:
             self._passed = match.span(_BLOCK)
         elif match.start(_TABLED) >= 0:
             self._take_table(line, start, match.start(_TAIL) if match.start(_TAIL) >= 0 else self._end)
-        self._leads.clear()
+        if self._leads:
+            self._leads = []
 
     def _take_table(self, line: int, start: int, end: int) -> None:
         if self._content.find(b"\n", start, end) < 0:
             return
-        first, above = self._leads.up_to(line, 0)
+        first, above = self._lead_up(line, 0)
         for one in definitions_in(self._content[start:end], "python"):
             signature = (start + one.signature[0], start + one.signature[1])
             self._found.append((start + one.start, first, one.names, signature, above))

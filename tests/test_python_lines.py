@@ -34,7 +34,7 @@ LAYOUTS = {
         "async def f[T: (int, str)](\n    a='):',  # a:\n    b={1: [2]},\n    *, c: 'int' = lambda x: x,\n) -> 'dict[str, int]':\n    return 1\n"
         "class A(\n    B, metaclass=C\n):\n    x = 1\nclass D (E) :\n    pass\n"
     ),
-    "a header that is cut": f"def f(\n    {', '.join(f'a{number}' for number in range(300))}\n):\n    return 1\n",
+    "a header that is cut": f"def f(  # why\n    {', '.join(f'a{number}' for number in range(300))}\n):\n    return 1\n",
     "strings": (
         "'''\ndef no():\n    pass\n'''\ndef f():\n    x = '''\ndef no():\n'''\n    return r'\\'def', \"#\", '''a'b''\\''''\n"
         "def g():\n    u'doc' ; x\n" "y = 'it' 's'\nclass A:\n    f'{x}'\n    b'#'\n    rb'''\n  ( '''\n"
@@ -99,7 +99,7 @@ def test_odd_layouts_are_read_as_they_are_parsed(layout, white, line_end):
         "x = 1; y = {\n}\n",
         "x = [[[[[[[[[[[[1]]]]]]]]]]]]\ndef f(): pass\n",
         "def f():\n    'a' % x\n",
-        f"def f(  # why\n    {', '.join(f'a{number}' for number in range(300))}\n): pass\n",
+        f"def f(a='''  # why\n''', {', '.join(f'a{number}' for number in range(300))}\n): pass\n",
         f"{' ' * 200}def f():\n{' ' * 201}pass\n",
         "def f():\r    pass\r",
         "def f():\n    `x`\n",
