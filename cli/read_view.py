@@ -55,9 +55,8 @@ class TextView:
         """Its text or its outline; nothing where only quotes are looked for."""
         if self._where:
             return
-        pieces = "".join(self._pieces(document))
-        is_apart = not self._numbered or self._outline
-        self._sink.write(pieces if self._is_first or not is_apart else f"\n{pieces}")
+        is_apart = not self._is_first and (not self._numbered or self._outline)
+        self._sink.write("".join(("\n" if is_apart else "", *self._pieces(document))))
         self._is_first = False
 
     def _pieces(self, document: Document) -> Iterator[str]:
