@@ -4,6 +4,7 @@ Imported by a bare interpreter that must be reading within milliseconds: nothing
 """
 
 import json
+import os
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any
 
 from lctx.core.errors import SourceError
 
+_PIPE_BYTES = 1 << 16
 _WHY_CHARS = 200
 """A library's complaint may quote the file: no more of it than this reaches a message."""
 
@@ -22,6 +24,8 @@ def main(order: dict[str, Any]) -> None:
     is always `done` or `failure`: without one the child did not live to write it.
     """
     _set_limits(order["memory_bytes"])
+    # As much as a pipe holds: who reads it is not woken for each record.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", buffering=_PIPE_BYTES, closefd=False)
     line = sys.stdin.buffer.readline()
     content = sys.stdin.buffer.read(order["size"])
     if len(content) != order["size"]:

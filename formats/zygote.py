@@ -22,6 +22,7 @@ from lctx.formats.interpreter import import_paths, interpreter
 _CAN_FORK = sys.platform == "linux"
 """Elsewhere the system's own libraries may not survive a fork (macOS), or there is none."""
 _REPORT_BYTES = 64
+_PIPE_BYTES = 1 << 16
 _PATIENCE_S = 5.0
 # The order brings the paths that `site` would find.
 _START = """
@@ -58,7 +59,7 @@ class ForkedChild:
         source, sink = os.pipe()
         self.stdin: IO[bytes] = os.fdopen(sink, "wb")
         origin, target = os.pipe()
-        self.stdout: IO[bytes] = os.fdopen(origin, "rb")
+        self.stdout: IO[bytes] = os.fdopen(origin, "rb", buffering=_PIPE_BYTES)
         try:
             zygote.send(order, [source, target, theirs.fileno()])
         except BaseException:
