@@ -20,11 +20,11 @@ from lctx.core.storage import ByteCache
 
 # The nouns' own fields name the layout: what was kept before a field was added is never found again.
 _NOUNS = (Document, Span, Location, Block, Link)
-_LAYOUT = f"3 {sys.byteorder} " + ",".join(part.name for noun in _NOUNS for part in fields(noun))
+_LAYOUT = f"4 {sys.byteorder} " + ",".join(part.name for noun in _NOUNS for part in fields(noun))
 _HEAD_SIZE = struct.Struct("<Q")
-_ITEM = "i"  # of array: four bytes, and a text of more characters than they count is read anew each time
+_ITEM = "I"  # of array: four bytes, and a text of more characters than they count is read anew each time
 _COLUMNS = 9
-_NOWHERE = -1
+_NOWHERE = 0xFFFF_FFFF
 _MANY = 256
 _ANYWHERE = Location()
 
@@ -167,7 +167,7 @@ def _decoded(kept: bytes, start: int, head: _Head, path: str) -> Document:
         raise ValueError("cut short")
     numbers.frombytes(memoryview(kept)[start:end])
     text = str(memoryview(kept)[end:], "utf-8")
-    cells, hidden = numbers[num_blocks:][: head.num_cells], numbers[num_blocks + head.num_cells :]
+    hidden = numbers[num_blocks + head.num_cells :]
     document = Document(
         path=path,
         kind=head.kind,
@@ -176,40 +176,38 @@ def _decoded(kept: bytes, start: int, head: _Head, path: str) -> Document:
         text=text,
         spans=_one_span(text) if head.spans is None else head.spans,
         warnings=head.warnings,
-        cells=tuple(cells),
+        cells=tuple(numbers[num_blocks : num_blocks + head.num_cells]),
         links=head.links,
         hidden=tuple(zip(hidden[::2], hidden[1::2], strict=True)),
         offset=head.offset,
     )
     if not num_blocks:
         return document
-    columns = [numbers[place : place + head.num_blocks] for place in range(0, num_blocks, head.num_blocks)]
-    _check_blocks(columns, head)
-    return with_blocks_later(document, partial(_blocks, columns, head.kinds, head.paths))
+    _check_blocks(numbers, head)
+    return with_blocks_later(document, partial(_blocks, numbers, head))
 
 
-def _check_blocks(columns: Sequence["array[int]"], head: _Head) -> None:
+def _check_blocks(numbers: "array[int]", head: _Head) -> None:
     """Raise ValueError for what would be no blocks, without making any."""
-    kinds, starts, ends, headings, symbols, *_ = columns
-    if any(map(gt, ends, starts[1:])):
+    size = head.num_blocks
+    if any(map(gt, numbers[2 * size : 3 * size], numbers[size + 1 : 2 * size])):
         raise ValueError("blocks overlap")
-    for named, names in ((kinds, head.kinds), (headings, head.paths), (symbols, head.paths)):
-        if min(named) < 0 or max(named) >= len(names):
-            raise ValueError("names are missing")
+    if max(numbers[:size]) >= len(head.kinds) or max(numbers[3 * size : 5 * size]) >= len(head.paths):
+        raise ValueError("names are missing")
 
 
-def _blocks(
-    columns: Sequence["array[int]"], kind_names: Sequence[str], path_names: Sequence[tuple[str, ...]]
-) -> tuple[Block, ...]:
-    kinds, starts, ends, headings, symbols, *inner = (column.tolist() for column in columns)
+def _blocks(numbers: "array[int]", head: _Head) -> tuple[Block, ...]:
+    size = head.num_blocks
+    columns = [numbers[place : place + size].tolist() for place in range(0, size * _COLUMNS, size)]
+    kinds, starts, ends, headings, symbols, *inner = columns
     return tuple(
         map(
             Block,
-            map(kind_names.__getitem__, kinds),
+            map(head.kinds.__getitem__, kinds),
             starts,
             ends,
-            map(path_names.__getitem__, headings),
-            map(path_names.__getitem__, symbols),
+            map(head.paths.__getitem__, headings),
+            map(head.paths.__getitem__, symbols),
             _ranges(inner[0], inner[1]),
             _ranges(inner[2], inner[3]),
         )
