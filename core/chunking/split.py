@@ -35,13 +35,18 @@ def edges_of(document: Document) -> list[int]:
     if not text:
         return []
     walls = _walls(document)
-    headings = [block.start for block in document.blocks if block.kind == "heading"]
-    blocks = [block.start for block in document.blocks]
+    candidates: tuple[list[int], list[int]] | None = None
     edges = [0]
     while edges[-1] < len(text):
         start = edges[-1]
         wall = walls[bisect_right(walls, start)]
-        edges.append(wall if wall - start <= _MOST else _cut(document, start, (headings, blocks)))
+        if wall - start <= _MOST:
+            edges.append(wall)
+            continue
+        if candidates is None:  # many documents are short, and their blocks need not be made
+            headings = [block.start for block in document.blocks if block.kind == "heading"]
+            candidates = headings, [block.start for block in document.blocks]
+        edges.append(_cut(document, start, candidates))
     return edges
 
 

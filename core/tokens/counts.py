@@ -26,22 +26,22 @@ def cut_and_count(
     keys = [f"counts {tokenizer.hash} {cut_name(document)}" for document in documents]
     chunks: list[tuple[Chunk, ...]] = []
     counts: list[Sequence[int]] = []
-    missing: list[int] = []
+    missing: dict[int, list[str]] = {}
     for number, (document, value) in enumerate(zip(documents, cache.get_many(keys), strict=True)):
         kept = _unpacked(value, document)
         if kept is None:
-            missing.append(number)
             chunks.append(split_document(document))
             counts.append(())
+            missing[number] = [chunk.text for chunk in chunks[number]]
         else:
             chunks.append(chunks_between(document, kept[0]))
             counts.append(kept[1])
     # Counted together, so that a library with threads has enough to do; equal text is counted once.
-    texts = list(dict.fromkeys(chunk.text for number in missing for chunk in chunks[number]))
+    texts = list(dict.fromkeys(chain.from_iterable(missing.values())))
     counted = dict(zip(texts, tokenizer.count_batch(texts), strict=True)) if texts else {}
     values: dict[str, bytes] = {}
-    for number in missing:
-        counts[number] = found = [counted[chunk.text] for chunk in chunks[number]]
+    for number, own in missing.items():
+        counts[number] = found = [counted[text] for text in own]
         values[keys[number]] = array(_ITEM, [chunk.end for chunk in chunks[number]] + found).tobytes()
     cache.put_many(values)
     return tuple(chain.from_iterable(chunks)), tuple(chain.from_iterable(counts))
