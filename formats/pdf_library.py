@@ -4,6 +4,7 @@ Runs in the child process. Handles are plain addresses; objects of pypdfium2 may
 """
 
 import ctypes
+import encodings.utf_16_le  # noqa: F401  # pdfium's: else each child looks for it at its first page
 import sys
 from collections.abc import Iterator
 from contextlib import suppress

@@ -23,6 +23,9 @@ _CAN_FORK = sys.platform == "linux"
 """Elsewhere the system's own libraries may not survive a fork (macOS), or there is none."""
 _REPORT_BYTES = 64
 _PIPE_BYTES = 1 << 16
+_TUNABLES = "GLIBC_TUNABLES"
+_MEMORY = "glibc.malloc.tcache_count=20000:glibc.malloc.hugetlb=1"
+"""pdfium takes and frees thousands of small pieces for each page: glibc keeps them at hand, close together."""
 _PATIENCE_S = 5.0
 # The order brings the paths that `site` would find.
 _START = """
@@ -129,6 +132,7 @@ class _Zygote:
         with theirs:
             self._process = subprocess.Popen(
                 [*interpreter(), _START, json.dumps(import_paths())],
+                env=os.environ | {_TUNABLES: ":".join(filter(None, (_MEMORY, os.environ.get(_TUNABLES))))},
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -40,8 +40,8 @@ def waits(content):
     yield "done"
 
 
-def written(content):
-    yield repr(sorted(content))
+def setting(content):
+    yield os.environ["GLIBC_TUNABLES"]
 """
 TEXTS = msgspec.json.Decoder(str)
 
@@ -125,6 +125,15 @@ def test_a_child_holds_no_descriptor_of_the_zygote(waiting):
     waiting[0]()
     (told,) = read("descriptors")
     assert len(told.split()) == 4  # three, and that of the listing itself
+
+
+def test_what_the_user_sets_for_memory_holds(monkeypatch):
+    """This test ensures that the settings for a child's memory come before the user's own, which win."""
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    (told,) = read("setting")
+    assert told.startswith("glibc.malloc.tcache_count=")
+    assert told.endswith(":glibc.malloc.hugetlb=0")
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
 
 
 def test_nothing_is_started_before_there_is_a_file():
