@@ -25,7 +25,7 @@ _REPORT_BYTES = 64
 _PIPE_BYTES = 1 << 16
 _TUNABLES = "GLIBC_TUNABLES"
 _MEMORY = "glibc.malloc.tcache_count=20000:glibc.malloc.hugetlb=1"
-"""pdfium takes and frees thousands of small pieces for each page: glibc keeps them at hand, close together."""
+"""pdfium takes and frees thousands of small pieces for each page: they stay at hand, and close together."""
 _PATIENCE_S = 5.0
 # The order brings the paths that `site` would find.
 _START = """
