@@ -1,5 +1,6 @@
 """A few files read in one go: what is known is found, the rest is read, here or in a process, and kept."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -65,10 +66,21 @@ class BatchReader:
     options: ReadOptions
     start: Callable[[], ReadingProcess] | None
     _process: ReadingProcess | None = None
+    _asked: deque[Job] = field(default_factory=deque)
+    _is_deadly: bool = False
     _values: dict[str, bytes] = field(default_factory=dict)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a process was asked for more than it has answered."""
+        return bool(self._asked)
+
     def read(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
-        """What becomes of each of `jobs`, in any order; what is new is for `keep`."""
+        """What becomes of each of `jobs`, in any order; what is new is for `keep`.
+
+        What a process is asked for it answers at the next call, which has the process at work meanwhile; the
+        call without jobs leaves nothing unanswered.
+        """
         unknown: list[Job] = []
         for job, result in self._known(jobs):
             if result is None:
@@ -76,11 +88,15 @@ class BatchReader:
             else:
                 yield job, self._part(job, result)
         here = [job for job in unknown if self.start is None or job.is_for_here]
+        there = [job for job in unknown if not (self.start is None or job.is_for_here)]
+        if there:
+            self._ask(there)
         for job, result in self._read_here(here):
             yield job, self._part(job, result)
-        there = [job for job in unknown if not (self.start is None or job.is_for_here)]
-        for job, answer in self._answers(there):
-            yield job, self._part(job, self._result_of(job, answer))
+        while len(self._asked) > len(there):
+            job, answer = self._next_answer()
+            if answer is not None:
+                yield job, self._part(job, self._result_of(job, answer))
 
     def keep(self, *, at_least: int = 0) -> None:
         """Keep what was read, where that is so many bytes: much at once, since others wait meanwhile."""
@@ -144,24 +160,30 @@ class BatchReader:
         if seen:
             self._values[self.stamps.key_of(job.file)] = self.stamps.value_of(seen)
 
-    def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer | SourceError]]:
-        """What the process says of each of `jobs`; another goes on where one has ended."""
-        left = list(jobs)
-        is_deadly = False  # whether the first that is left ended a process
-        while left and self.start:
-            self._process = process = self._process or self.start()
-            answers = process.read([job.file for job in left], is_deadly=is_deadly)
-            for number, answer in enumerate(answers, start=1):
-                yield left[number - 1], answer
-            left = left[process.num_answered :]
-            is_deadly = is_deadly and not process.num_answered
-            if left:
-                self._process = None
-                error = process.why_ended(left[0].file)
-                if is_deadly or isinstance(error, LimitError):
-                    yield left[0], error
-                    left = left[1:]
-                is_deadly = not is_deadly and not isinstance(error, LimitError)
+    def _ask(self, jobs: Sequence[Job]) -> None:
+        self._asked.extend(jobs)
+        if self.start and self._process is None:
+            self._process = self.start()
+        if self._process:
+            self._process.ask([job.file for job in jobs], is_deadly=self._is_deadly)
+
+    def _next_answer(self) -> tuple[Job, Answer | SourceError | None]:
+        """What the process says of the file that it was asked for first; None where it ended over it once."""
+        job = self._asked[0]
+        answer: Answer | SourceError | None = self._process.answer() if self._process else None
+        if answer is None and self._process:
+            error = self._process.why_ended(job.file)
+            if self._is_deadly or isinstance(error, LimitError):
+                answer = error
+            self._process = None
+        self._is_deadly = answer is None
+        if answer is not None:
+            self._asked.popleft()
+        if self._process is None and self._asked:  # another goes on where one has ended
+            left = list(self._asked)
+            self._asked.clear()
+            self._ask(left)
+        return job, answer
 
     def _result_of(self, job: Job, answer: Answer | SourceError) -> Result:
         if isinstance(answer, SourceError):

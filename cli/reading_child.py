@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import IO
 
 import msgspec
@@ -41,16 +43,25 @@ def main() -> None:
     cache = DocumentCache(ByteCache(folder, order.ceiling_bytes))
     options = ReadOptions(password=order.password)
     decoder = msgspec.msgpack.Decoder(list[Task])
+    inbox: SimpleQueue[bytes | None] = SimpleQueue()
+    Thread(target=_collect, args=(inbox,), daemon=True).start()
     leave_no_core()
     parse_here()
     gc.freeze()
     gc.set_threshold(_GARBAGE)
     try:
         send(output, Answer("ready"))
-        while (asked := receive(sys.stdin.buffer)) is not None:
+        while (asked := inbox.get()) is not None:
             answer(decoder.decode(asked), output, cache, options)
     except BrokenPipeError:
         os._exit(0)  # nobody listens any more
+
+
+def _collect(inbox: "SimpleQueue[bytes | None]") -> None:
+    """Take in what is asked at once, so that who asks never waits for this process to have time for it."""
+    while (asked := receive(sys.stdin.buffer)) is not None:
+        inbox.put(asked)
+    inbox.put(None)
 
 
 def answer(tasks: Sequence[Task], output: IO[bytes], cache: DocumentCache, options: ReadOptions) -> None:

@@ -3,8 +3,11 @@
 import json
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO
 
 import msgspec
 
@@ -17,6 +20,7 @@ MAX_FILE_S = 300.0
 """By the clock, for one file."""
 
 _END_S = 2.0
+_PIPE_BYTES = 1 << 20
 
 _START = """
 import json, sys
@@ -27,11 +31,7 @@ main()
 
 
 class ReadingProcess:
-    """One process, which reads the files that it is given one after the other.
-
-    Attributes:
-        num_answered: Of the files that it was given last.
-    """
+    """One process, which reads the files that it is given one after the other."""
 
     def __init__(self, order: Order) -> None:
         """Start it; nothing is waited for."""
@@ -41,43 +41,44 @@ class ReadingProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        _widen(self._process.stdout)
         self._order: Order | None = order
-        self.num_answered = 0
+        self._num_asked = 0
         self._is_ready = False
         self._began: float | None = None
         self._is_late = False
         self._decoder = msgspec.msgpack.Decoder(Answer)
 
-    def read(self, files: Sequence[SourceFile], *, is_deadly: bool = False) -> Iterator[Answer]:
-        """What becomes of each of `files`, in order; fewer where the process ended.
+    def ask(self, files: Sequence[SourceFile], *, is_deadly: bool = False) -> None:
+        """Ask for `files`, in this order, behind what was asked before; where it has ended nothing happens.
 
         Args:
-            files: In the order in which they are read.
+            files: One at least.
             is_deadly: Whether the first of them ended another process.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise ValueError("a process without pipes")
-        self._began = time.monotonic()
-        self.num_answered = 0
-        try:
-            if self._order:
+        tasks = [Task(file.path, os.fsencode(file.file), file.is_judged) for file in files]
+        tasks[0].is_deadly = is_deadly
+        self._num_asked += len(tasks)
+        self._began = self._began or time.monotonic()
+        stdin = self._process.stdin
+        # It takes in what it is asked while it reads, so that neither side waits for the other.
+        with suppress(BrokenPipeError, ValueError):
+            if stdin and self._order:
                 send(stdin, self._order)
                 self._order = None
-            tasks = [Task(file.path, os.fsencode(file.file), file.is_judged) for file in files]
-            tasks[0].is_deadly = is_deadly
-            send(stdin, tasks)
-        except (BrokenPipeError, ValueError):
-            return
-        self._is_ready = self._is_ready or receive(stdout) is not None
-        for _ in files:
-            answer = receive(stdout)
-            if answer is None:
-                return
-            self.num_answered += 1
-            self._began = time.monotonic()
-            yield self._decoder.decode(answer)
-        self._began = None
+            if stdin:
+                send(stdin, tasks)
+
+    def answer(self) -> Answer | None:
+        """What becomes of the next file of those that were asked for; None where the process has ended."""
+        stdout = self._process.stdout
+        self._is_ready = self._is_ready or (stdout is not None and receive(stdout) is not None)
+        answer = receive(stdout) if stdout and self._is_ready else None
+        if answer is None:
+            return None
+        self._num_asked -= 1
+        self._began = time.monotonic() if self._num_asked else None
+        return self._decoder.decode(answer)
 
     def end_if_late(self) -> None:
         """Kill it where it has been at one file for longer than any file takes."""
@@ -119,3 +120,12 @@ class ReadingProcess:
                 except OSError:
                     continue  # what it was still to be told
         return code
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Give `pipe` room for a few documents, where the system can: who reads files waits for nobody then."""
+    if sys.platform == "linux" and pipe:
+        from fcntl import F_SETPIPE_SZ, fcntl
+
+        with suppress(OSError):  # all pipes of this user together have as much as they may have
+            fcntl(pipe, F_SETPIPE_SZ, _PIPE_BYTES)

@@ -113,7 +113,7 @@ class Run:
         start = self._start if self._has_processes else None
         reader = BatchReader(self._cache, self._stamps, self._options, start)
         try:
-            while batch := self._take():
+            while (batch := self._take(is_urgent=not reader.is_busy)) or reader.is_busy:
                 for job, result in reader.read(batch):
                     self._tell(job, result)
                 with self._condition:  # to be woken for each of thousands costs more than finding them
@@ -127,12 +127,13 @@ class Run:
         finally:
             reader.close()
 
-    def _take(self) -> list[Job] | None:
+    def _take(self, *, is_urgent: bool) -> list[Job]:
+        """The next few; none where all are taken, and where too much is read ahead unless it is urgent."""
         with self._condition:
-            while self._ahead_bytes > _MAX_AHEAD_BYTES and not self._is_over:
+            while is_urgent and self._ahead_bytes > _MAX_AHEAD_BYTES and not self._is_over:
                 self._condition.wait(_WAIT_S)
-            if self._is_over or self._failures or not self._batches:
-                return None
+            if self._is_over or self._failures or not self._batches or self._ahead_bytes > _MAX_AHEAD_BYTES:
+                return []
             batch = self._batches.popleft()
             self._ahead_bytes += sum(job.stamp.size for job in batch)
             return batch
@@ -149,7 +150,8 @@ class Run:
         with self._condition:
             self._processes.add(process)
             if self._is_over:
-                process.end()
+                process.close()
+                raise InterruptedError("nobody wants the results any more")
         return process
 
 
