@@ -8,6 +8,7 @@ from lctx.formats.ignore import patterns_of
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 EXCLUDED = "--exclude"
 NOT_INCLUDED = "not in --include"
@@ -41,11 +42,12 @@ class Choice:
 def _chosen(option: str, patterns: Iterable[str]) -> "GitIgnoreSpec | None":
     from pathspec import GitIgnoreSpec
 
-    lines = list(patterns)
-    for line in lines:
+    chosen: list[GitIgnoreSpecPattern] = []
+    for line in patterns:
         read = patterns_of(line)
         if not read or read[0].include is None:
             raise UsageError(
                 f"{option} {line!r}: not a pattern as .gitignore has them", "for example '*.py' or 'docs/'"
             )
-    return GitIgnoreSpec.from_lines(lines) if lines else None
+        chosen += read
+    return GitIgnoreSpec(chosen) if chosen else None

@@ -128,11 +128,10 @@ def patterns_of(line: str) -> "list[GitIgnoreSpecPattern]":
 
     if not line.strip() or any(part.count("*") > MAX_STARS for part in line.split("/")):
         return []
-    line = (
-        _POSIX_CLASS.sub(lambda found: _POSIX_CLASSES.get(found[1], found[0]), line) if "[:" in line else line
-    )
-    if _POSIX_CLASS.search(line):
-        return []  # of a class that nobody knows: it matches nothing
+    if "[:" in line:
+        line = _POSIX_CLASS.sub(lambda found: _POSIX_CLASSES.get(found[1], found[0]), line)
+        if _POSIX_CLASS.search(line):
+            return []  # of a class that nobody knows: it matches nothing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of a [ or & in brackets, which is meant
         try:

@@ -35,3 +35,17 @@ def test_rules_mean_what_git_means(tmp_path, rules, inner):
         check=True,
     ).stdout
     assert sorted(found) == sorted(name for name in listed.decode().split("\0") if name)
+
+
+def test_what_is_chosen_by_class_is_what_the_rules_would_match(tmp_path):
+    """This test ensures that --include and --exclude know the same patterns as .gitignore files."""
+    root = write(tmp_path, dict.fromkeys(FILES, "text\n"))
+    assert sorted(below(root, include=["[[:alnum:]].txt"])) == [
+        "-/x.txt",
+        "1.txt",
+        "a.txt",
+        "a/c/x.txt",
+        "build/keep/k.txt",
+        "build/o.txt",
+    ]
+    assert "1.txt" not in below(root, exclude=["[[:digit:]]*"])
