@@ -91,12 +91,12 @@ class BatchReader:
         there = [job for job in unknown if not (self.start is None or job.is_for_here)]
         if there:
             self._ask(there)
-        for job, result in self._read_here(here):
-            yield job, self._part(job, result)
         while len(self._asked) > len(there):
             job, answer = self._next_answer()
             if answer is not None:
                 yield job, self._part(job, self._result_of(job, answer))
+        for job, result in self._read_here(here):
+            yield job, self._part(job, result)
 
     def keep(self, *, at_least: int = 0) -> None:
         """Keep what was read, where that is so many bytes: much at once, since others wait meanwhile."""

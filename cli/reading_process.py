@@ -43,9 +43,8 @@ class ReadingProcess:
         )
         _widen(self._process.stdout)
         self._order: Order | None = order
-        self._num_asked = 0
         self._is_ready = False
-        self._began: float | None = None
+        self._waits_since: float | None = None
         self._is_late = False
         self._decoder = msgspec.msgpack.Decoder(Answer)
 
@@ -58,8 +57,6 @@ class ReadingProcess:
         """
         tasks = [Task(file.path, os.fsencode(file.file), file.is_judged) for file in files]
         tasks[0].is_deadly = is_deadly
-        self._num_asked += len(tasks)
-        self._began = self._began or time.monotonic()
         stdin = self._process.stdin
         # It takes in what it is asked while it reads, so that neither side waits for the other.
         with suppress(BrokenPipeError, ValueError):
@@ -72,17 +69,16 @@ class ReadingProcess:
     def answer(self) -> Answer | None:
         """What becomes of the next file of those that were asked for; None where the process has ended."""
         stdout = self._process.stdout
+        self._waits_since = time.monotonic()
         self._is_ready = self._is_ready or (stdout is not None and receive(stdout) is not None)
         answer = receive(stdout) if stdout and self._is_ready else None
-        if answer is None:
-            return None
-        self._num_asked -= 1
-        self._began = time.monotonic() if self._num_asked else None
-        return self._decoder.decode(answer)
+        self._waits_since = None
+        return None if answer is None else self._decoder.decode(answer)
 
     def end_if_late(self) -> None:
-        """Kill it where it has been at one file for longer than any file takes."""
-        if self._began and time.monotonic() - self._began > MAX_FILE_S:
+        """Kill it where an answer has been waited for longer than any file takes."""
+        since = self._waits_since  # another thread's
+        if since and time.monotonic() - since > MAX_FILE_S:
             self._is_late = True
             self._process.kill()
 
@@ -112,7 +108,7 @@ class ReadingProcess:
         """End it and forget it; its exit code."""
         self._process.kill()
         code = self._process.wait()
-        self._began = None
+        self._waits_since = None
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 try:
