@@ -1,5 +1,6 @@
 """An outline: stretches of code side by side, each with the names of the definitions around it."""
 
+import re
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ MAX_DEPTH = 8
 """Definitions nested deeper belong to the one around them."""
 
 _MAX_CLOSING = 100
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
+"""A line's end in old files, which editors count and parsers do not."""
 
 
 class Stretch(NamedTuple):
@@ -45,6 +48,8 @@ def outline(content: bytes, language: str) -> list[Stretch]:
     A definition begins with the comments and decorators directly above it and ends with its last line; empty
     lines, and what only closes the definition around it, belong to what stands above them.
     """
+    if b"\r" in content:
+        content = _LONE_RETURN.sub(b"\n", content)
     definitions = python_definitions(content) if language == "python" else None
     if definitions is None:
         definitions = definitions_in(content, language)

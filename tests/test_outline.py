@@ -432,6 +432,13 @@ def test_line_ends_and_other_scripts_change_nothing(language):
 
 
 @pytest.mark.parametrize("language", SAMPLES)
+def test_old_line_ends_are_line_ends(language):
+    r"""This test ensures that files whose lines end in a lone \r have the outline that they have with \n."""
+    text, _ = SAMPLES[language]
+    assert outline(text.replace("\n", "\r").encode(), language) == outline(text.encode(), language)
+
+
+@pytest.mark.parametrize("language", SAMPLES)
 def test_what_is_left_of_a_broken_file_is_named(language):
     """This test ensures that a merge conflict at the end does not cost the names of what stands before it."""
     text, expected = SAMPLES[language]
