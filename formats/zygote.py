@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import IO, Self
 
@@ -58,20 +58,18 @@ class ForkedChild:
         self.is_lost = False
         self._zygote = zygote
         self._closing = threading.Lock()
-        self._report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        source, sink = os.pipe()
-        self.stdin: IO[bytes] = os.fdopen(sink, "wb")
-        origin, target = os.pipe()
-        self.stdout: IO[bytes] = os.fdopen(origin, "rb", buffering=_PIPE_BYTES)
-        try:
-            zygote.send(order, [source, target, theirs.fileno()])
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            os.close(source)
-            os.close(target)
-            theirs.close()
+        with ExitStack() as theirs, ExitStack() as ours:
+            self._report, report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.callback(self._report.close)
+            theirs.callback(report.close)
+            source, sink = os.pipe()
+            theirs.callback(os.close, source)
+            self.stdin: IO[bytes] = ours.enter_context(os.fdopen(sink, "wb"))
+            origin, target = os.pipe()
+            theirs.callback(os.close, target)
+            self.stdout: IO[bytes] = ours.enter_context(os.fdopen(origin, "rb", buffering=_PIPE_BYTES))
+            zygote.send(order, [source, target, report.fileno()])
+            ours.pop_all()  # they stay open
 
     def __enter__(self) -> Self:
         return self
@@ -194,16 +192,12 @@ starter = Starter()
 
 
 def forked(order: str) -> ForkedChild | None:
-    """A child that runs `order`, as `child_main` takes it; None where it must be started in another way.
-
-    Raises:
-        OSError: The system can start no process, or open no pipe.
-    """
+    """A child that runs `order`, as `child_main` takes it; None where it must be started in another way."""
     if starter.is_given_up:
         return None
     try:
         return ForkedChild(starter.zygote(), order)
-    except (BrokenPipeError, ConnectionResetError):
+    except OSError:  # it is gone; or no process, no pipe is to be had: then the other way tells it
         give_up()
         return None
 
