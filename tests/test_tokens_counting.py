@@ -1,6 +1,7 @@
 """Counting long texts: by pieces, through tiktoken, on all cores; always what word by word says."""
 
 import random
+import time
 from itertools import chain
 
 import pytest
@@ -60,6 +61,18 @@ def pieces(table):
     return PieceEncoder(table)
 
 
+def encoded(pieces, text):
+    (ids,) = pieces.encode_all([text])
+    return ids
+
+
+def counted(pieces, text):
+    """Its count, alone and between others."""
+    number, *_, between = pieces.count_all([text, "(a", "é", text])
+    assert number == between
+    return number
+
+
 @pytest.fixture(scope="module")
 def words(table):
     """The ids of a text word by word, as llama.cpp has them (see test_sentencepiece.py)."""
@@ -81,7 +94,7 @@ def test_long_texts_have_the_ids_of_short_ones(table, words, texts, monkeypatch)
     """This test ensures that whatever way a text is taken, it gets the same ids, and as many as are counted."""
     expected = list(map(words, texts))
     monkeypatch.setattr(sentencepiece, "_VERY_LONG_TEXT", 0)
-    monkeypatch.setattr(shares, "_PARALLEL", 0)
+    monkeypatch.setattr(shares, "_SHARE", 1000)
     tokenizer = SentencePieceTokenizer("gemma", {}, lambda: table)
     assert tokenizer.encode_batch(texts) == expected
     assert tokenizer.count_batch(texts) == list(map(len, expected))
@@ -101,8 +114,8 @@ def test_long_texts_have_the_ids_of_short_ones(table, words, texts, monkeypatch)
 )
 def test_what_does_not_fall_into_pieces_is_told(pieces, words, text, falls):
     """This test ensures that a text is either encoded as it should be, or not at all."""
-    assert pieces.encode(text) == (words(text) if falls else None)
-    assert pieces.count(text) == (len(words(text)) if falls else None)
+    assert encoded(pieces, text) == (words(text) if falls else None)
+    assert counted(pieces, text) == (len(words(text)) if falls else None)
 
 
 @settings(max_examples=300, deadline=None)
@@ -113,9 +126,9 @@ def test_what_does_not_fall_into_pieces_is_told(pieces, words, text, falls):
 )
 def test_pieces_change_no_id(pieces, words, text):
     """This test ensures that cutting a text into pieces gives the ids of any other way."""
-    ids = pieces.encode(text)
+    ids = encoded(pieces, text)
     assert ids in (None, words(text))
-    assert pieces.count(text) == (None if ids is None else len(ids))
+    assert counted(pieces, text) == (None if ids is None else len(ids))
 
 
 def test_tokens_get_the_ids_of_their_characters(table, pieces, words):
@@ -125,7 +138,7 @@ def test_tokens_get_the_ids_of_their_characters(table, pieces, words):
     assert " yyyy" in never
     for text in [*never, *random.Random(3).sample(written, 5000)]:
         for around in (text, f"{text}{text}", f"({text})"):
-            assert pieces.encode(around) in (None, words(around)), around
+            assert encoded(pieces, around) in (None, words(around)), around
 
 
 TOKENS = st.text("ab1>/é中▁", min_size=1, max_size=4).filter(lambda text: text != "▁")
@@ -139,6 +152,8 @@ USER = st.sampled_from(["\n", "\n\n", "  ", "   ", "\t", "<b>", "bb", "{", "é",
     space_prefix=st.booleans(),
     texts=st.lists(st.text("ab1>/é中▁ \n\t{<\x00", max_size=40), min_size=5, max_size=20),
 )
+@example(tokens=["ab", "a", "b", "▁a"], user=[" a", "  "], space_prefix=True, texts=["a", " ab", "b  a ab"])
+@example(tokens=["ab", "▁▁", "▁▁a"], user=["  "], space_prefix=False, texts=["a", "  ab", "b  a   ab"])
 @example(tokens=["aé"], user=["é", "\n"], space_prefix=False, texts=["aé", "éa", "a\né"])
 @example(tokens=["1>", "> <", "<é", ">中"], user=["  "], space_prefix=False, texts=["1> <é>中 >> < <"])
 @example(
@@ -167,15 +182,41 @@ def test_any_vocabulary_falls_into_its_own_pieces(tmp_path_factory, tokens, user
     if table.rules["pieces"]:
         encoder, vocabulary = PieceEncoder(table), _Vocabulary(table)
         for text in texts:
-            assert encoder.encode(text) in (None, list(chain.from_iterable(vocabulary._words(text))))
+            assert encoded(encoder, text) in (None, list(chain.from_iterable(vocabulary._words(text))))
 
 
 @pytest.mark.parametrize("num_cores", [1, 2, 3])
-@pytest.mark.parametrize("lengths", [(), (300_000,), (1,) * 10, (100_000, 0, 100_000, 50_000), range(2000)])
+@pytest.mark.parametrize("lengths", [(), (30,), (1,) * 5, (7, 0, 9, 10, 0, 0, 25, 1), range(50)])
 def test_shares_keep_the_order(num_cores, lengths, monkeypatch):
-    """This test ensures that several cores do what one does, in the same order."""
+    """This test ensures that several cores do what one does, in the same order, of texts that are still coming."""
     monkeypatch.setattr(shares, "available_cores", lambda: num_cores)
-    assert on_all_cores(len, ["a" * length for length in lengths]) == list(lengths)
+    monkeypatch.setattr(shares, "_SHARE", 10)
+    texts = ("a" * length for length in lengths)
+    assert on_all_cores(lambda share: list(map(len, share)), texts) == list(lengths)
+
+
+@pytest.mark.parametrize("fails", ["work", "texts"])
+def test_a_failure_ends_the_work(fails, monkeypatch):
+    """This test ensures that what goes wrong in a thread, or on the way to it, is told, and the rest is not done."""
+    monkeypatch.setattr(shares, "available_cores", lambda: 2)
+    monkeypatch.setattr(shares, "_SHARE", 10)
+    begun = []
+
+    def work(share):
+        begun.append(share)
+        time.sleep(0.01)
+        if fails == "work":
+            raise OSError("it went wrong")
+        return [0] * len(share)
+
+    def texts():
+        yield from ["a" * 10] * 500
+        if fails == "texts":
+            raise OSError("it went wrong")
+
+    with pytest.raises(OSError, match="it went wrong"):
+        on_all_cores(work, texts())
+    assert 0 < len(begun) < 100
 
 
 def test_few_texts_need_no_second_vocabulary(table):

@@ -35,11 +35,13 @@ class ByteLevelTokenizer(TableTokenizer["_Vocabulary"]):
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, on all cores."""
-        return on_all_cores(self._vocabulary.encode, texts)
+        encode = self._vocabulary.encode
+        return on_all_cores(lambda share: list(map(encode, share)), texts)
 
-    def count_batch(self, texts: Sequence[str]) -> list[int]:
+    def count_batch(self, texts: Iterable[str]) -> list[int]:
         """How many ids each text has."""
-        return on_all_cores(self._vocabulary.count, texts)
+        count = self._vocabulary.count
+        return on_all_cores(lambda share: list(map(count, share)), texts)
 
 
 class _Vocabulary:

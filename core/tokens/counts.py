@@ -1,7 +1,7 @@
 """Documents cut into chunks, and these counted: kept by content, so that it is done once."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from lctx.core.chunking.chunk import Chunk
@@ -24,25 +24,28 @@ def cut_and_count(
         cache: A value that is missing or damaged is made anew.
     """
     keys = [f"counts {tokenizer.hash} {cut_name(document)}" for document in documents]
-    chunks: list[tuple[Chunk, ...]] = []
-    counts: list[Sequence[int]] = []
-    missing: dict[int, list[str]] = {}
-    for number, (document, value) in enumerate(zip(documents, cache.get_many(keys), strict=True)):
-        kept = _unpacked(value, document)
-        if kept is None:
-            chunks.append(split_document(document))
-            counts.append(())
-            missing[number] = [chunk.text for chunk in chunks[number]]
-        else:
-            chunks.append(chunks_between(document, kept[0]))
-            counts.append(kept[1])
-    # Counted together, so that a library with threads has enough to do; equal text is counted once.
-    texts = list(dict.fromkeys(chain.from_iterable(missing.values())))
-    counted = dict(zip(texts, tokenizer.count_batch(texts), strict=True)) if texts else {}
+    kept = [_unpacked(*one) for one in zip(cache.get_many(keys), documents, strict=True)]
+    chunks = [
+        chunks_between(one, found[0]) if found else () for one, found in zip(documents, kept, strict=True)
+    ]
+    counts: list[Sequence[int]] = [found[1] if found else () for found in kept]
+    missing = [number for number, found in enumerate(kept) if not found and documents[number].text]
+    places: dict[str, int] = {}
+
+    def new_texts() -> Iterator[str]:
+        for number in missing:
+            chunks[number] = split_document(documents[number])
+            for text in (chunk.text for chunk in chunks[number]):
+                if text not in places:  # equal text is counted once
+                    places[text] = len(places)
+                    yield text
+
+    # Counted together, so that a library with threads has enough to do, and does it while others are cut.
+    counted = tokenizer.count_batch(new_texts()) if missing else []
     values: dict[str, bytes] = {}
-    for number, own in missing.items():
-        counts[number] = found = [counted[text] for text in own]
-        values[keys[number]] = array(_ITEM, [chunk.end for chunk in chunks[number]] + found).tobytes()
+    for number in missing:
+        counts[number] = new = [counted[places[chunk.text]] for chunk in chunks[number]]
+        values[keys[number]] = array(_ITEM, [chunk.end for chunk in chunks[number]] + new).tobytes()
     cache.put_many(values)
     return tuple(chain.from_iterable(chunks)), tuple(chain.from_iterable(counts))
 

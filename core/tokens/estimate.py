@@ -1,7 +1,7 @@
 """Counts for a model whose tokenizer is not at hand: hosted models, models known by their card only."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _WORD = re.compile(r"[A-Za-z]+")
 _LONG_LETTERS = re.compile(r"(?<=[A-Za-z]{6})[A-Za-z]")  # beyond the sixth: the words that fall into parts
@@ -55,7 +55,7 @@ class EstimatingTokenizer:
         """Nothing: see `encode`."""
         return [self.encode(text) for text in texts]
 
-    def count_batch(self, texts: Sequence[str]) -> list[int]:
+    def count_batch(self, texts: Iterable[str]) -> list[int]:
         """About how many tokens each text has; at least one for a text that is not empty."""
         return [_count(text) for text in texts]
 

@@ -1,7 +1,7 @@
 """Any other tokenizer.json through the `tokenizers` library: slow to load, and what its makers meant."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class JsonTokenizer:
         encoded = self._library.encode_batch_fast(whole, add_special_tokens=False)
         return [one.ids for one in encoded]
 
-    def count_batch(self, texts: Sequence[str]) -> list[int]:
+    def count_batch(self, texts: Iterable[str]) -> list[int]:
         """How many ids each text has."""
         whole = [_SURROGATES.sub("\ufffd", text) for text in texts]
         return [len(one) for one in self._library.encode_batch_fast(whole, add_special_tokens=False)]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import Any
 
 from lctx.core.tokens.table import VocabularyTable
@@ -18,6 +18,7 @@ from lctx.core.tokens.words import SPACE, any_of, escaped
 _SPACE = SPACE.encode()
 _NUM_BYTES = 256
 _NUM_ASCII = 128
+_NO_BYTE = b"\xff"  # stands in no text
 _LONGEST = 2_000  # characters: a piece that long may take tiktoken the square of its length
 _ALONE = 2  # ids of a token behind the character that stands before it
 _NOTHING = r"(?!)"
@@ -35,20 +36,22 @@ class PieceEncoder:
         self._num_unfinished = len(self._beginnings) + rules["lacking"]
         ranks = _ranks(texts, self._beginnings, rules["characters"])
         for one in rules["never"]:
-            ranks.pop(texts[one].replace(_SPACE, b" "), None)
-        # Whole pieces, which nothing merges into: their real spaces win over another token's `SPACE`.
+            ranks.pop(_spaced(texts[one]), None)
         end = len(self._beginnings) + len(rules["characters"]) + len(texts) + _NUM_BYTES
         users = {text: end + number for number, text in enumerate(rules["user_defined"])}
-        ranks.update((text.encode(), rank) for text, rank in users.items())
         self._users = {text: [rank] for text, rank in users.items()}
         self._prefix = " " if rules["space_prefix"] else ""
         self._tag = re.compile(rules["tag"] or _NOTHING)
         tags = [text for text in users if self._tag.fullmatch(text)]
+        # Those that are no tags are whole pieces, which nothing merges into.
+        ranks.update((text.encode(), users[text]) for text in users.keys() - set(tags))
         self._tags = [
             (first, re.compile(any_of(text for text in tags if text[0] == first)))
             for first in dict.fromkeys(text[0] for text in tags)
         ]
         self._encode = _encoder(rules["pieces"], ranks)
+        self._apart: str = rules["apart"]
+        self._apart_rank = ranks[self._apart.encode()]
 
     @cached_property
     def _ids(self) -> list[int]:
@@ -64,19 +67,37 @@ class PieceEncoder:
             *rules["user_defined"].values(),
         ]
 
-    def count(self, text: str) -> int | None:
-        """How many ids `text` has, or None where it does not fall into pieces."""
-        parts = self._parts(text)
-        return None if parts is None else sum(map(len, parts))
+    def count_all(self, texts: Sequence[str]) -> list[int | None]:
+        """How many ids each text has, or None where it does not fall into pieces."""
+        counts: list[int | None] = [None] * len(texts)
+        together = []
+        for number, text in enumerate(texts):
+            if not text or self._apart in text or self._holds_tag(text):
+                parts = self._parts(text)
+                counts[number] = None if parts is None else sum(map(len, parts))
+            elif _is_for_pieces(text):
+                together.append(number)
+        # In one go, and other threads run all the while; nothing merges with what stands between them.
+        ranks = self._encode("".join([f"{self._prefix}{texts[number]}{self._apart}" for number in together]))
+        start = 0
+        for number in together:
+            end = ranks.index(self._apart_rank, start)
+            if texts[number].isascii() or min(ranks[start:end]) >= self._num_unfinished:
+                counts[number] = end - start
+            start = end + 1
+        return counts
 
-    def encode(self, text: str) -> list[int] | None:
-        """The ids of `text`, or None where it does not fall into pieces."""
-        parts = self._parts(text)
-        return None if parts is None else [self._ids[rank] for part in parts for rank in part]
+    def encode_all(self, texts: Sequence[str]) -> list[list[int] | None]:
+        """The ids of each text, or None where it does not fall into pieces."""
+        ids = self._ids
+        return [
+            None if parts is None else [ids[rank] for part in parts for rank in part]
+            for parts in map(self._parts, texts)
+        ]
 
     def _parts(self, text: str) -> list[list[int]] | None:
         """The ranks of what stands between the tags of `text`, and of these."""
-        if len(text) > _LONGEST or not (text.isascii() or _is_plain(text)):
+        if not _is_for_pieces(text):
             return None
         if not self._holds_tag(text):
             parts = [self._encode(self._prefix + text)] if text else []
@@ -104,7 +125,8 @@ def piece_rules(texts: Sequence[bytes], pattern: str) -> dict[str, Any]:
 
     Returns:
         "pieces", the pattern, empty where the vocabulary cannot be used so; "characters" beyond ASCII, first
-        those "lacking" an id, as a number; "never", the ranks of tokens that merging does not arrive at.
+        those "lacking" an id, as a number; "apart", a character that stands in no token; "never", the ranks
+        of tokens that merging does not arrive at.
     """
     with suppress(UnicodeDecodeError):
         written = [text.decode() for text in texts]
@@ -113,18 +135,17 @@ def piece_rules(texts: Sequence[bytes], pattern: str) -> dict[str, Any]:
         lacking = [one for one in foreign if one not in known]
         characters = "".join((*lacking, *(one for one in foreign if one in known)))
         # A space is one byte to tiktoken; where it is no token, its three bytes would be three ids.
-        never = _never_merged(texts, written, characters) if pattern and SPACE in known else None
-        if never is not None:
-            return {"pieces": pattern, "characters": characters, "lacking": len(lacking), "never": never}
+        used = {" ", *"".join(written)}
+        apart = next((char for char in map(chr, range(_NUM_ASCII)) if char not in used), None)
+        if pattern and SPACE in known and apart is not None:
+            never = _never_merged(texts, written, characters, apart)
+            told = {"characters": characters, "lacking": len(lacking), "apart": apart, "never": never}
+            return told | {"pieces": pattern}
     return {"pieces": ""}
 
 
-def _never_merged(texts: Sequence[bytes], written: Sequence[str], characters: str) -> list[int] | None:
-    """The ranks of tokens that merging does not arrive at; None where all of ASCII is in use."""
-    used = {" ", *"".join(written)}
-    apart = next((char for char in map(chr, range(_NUM_ASCII)) if char not in used), None)
-    if apart is None:
-        return None
+def _never_merged(texts: Sequence[bytes], written: Sequence[str], characters: str, apart: str) -> list[int]:
+    """The ranks of tokens that merging does not arrive at; no token holds `apart`."""
     ranks = _ranks(texts, _beginnings(characters), characters)
     # Behind a character that merges with nothing, no text is taken whole.
     encode = _encoder(f"{escaped(apart)}[^{escaped(apart)}]*", ranks)
@@ -143,12 +164,16 @@ def _ranks(texts: Sequence[bytes], beginnings: Sequence[bytes], characters: str)
     """The rank of all that merges, characters before tokens, and of each byte; real spaces for `SPACE`."""
     first = [*beginnings, *map(str.encode, characters)]
     end = len(first) + len(texts)
-    spaced = map(bytes.replace, texts, repeat(_SPACE), repeat(b" "))
-    ranks = dict(zip(spaced, range(len(first), end), strict=True))
+    ranks = dict(zip(map(_spaced, texts), range(len(first), end), strict=True))
     ranks.update(zip(first, range(len(first)), strict=True))
     for byte in range(_NUM_BYTES):
         ranks.setdefault(bytes([byte]), end + byte)
     return ranks
+
+
+def _spaced(text: bytes) -> bytes:
+    """`text` as it stands in a document; where it has real spaces itself, merging never arrives at it."""
+    return text.replace(b" ", _NO_BYTE).replace(_SPACE, b" ")
 
 
 def _encoder(pattern: str, ranks: dict[bytes, int]) -> Callable[[str], list[int]]:
@@ -158,12 +183,14 @@ def _encoder(pattern: str, ranks: dict[bytes, int]) -> Callable[[str], list[int]
     return encoding.encode_ordinary
 
 
-def _is_plain(text: str) -> bool:
-    """Whether `text` can be told from what SentencePiece writes, and is Unicode."""
-    if SPACE in text:
+def _is_for_pieces(text: str) -> bool:
+    """Whether `text` is not too long, can be told from what SentencePiece writes, and is Unicode."""
+    if len(text) > _LONGEST:
         return False
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate
         return False
-    return True
+    return SPACE not in text

@@ -9,8 +9,8 @@ Source: llama.cpp, `llm_tokenizer_spm_session` and `tokenizer_st_partition` in s
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from itertools import chain
+from functools import cached_property, partial
+from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
 from lctx.core.models.gguf import GgufHeader
@@ -47,7 +47,7 @@ class SentencePieceTokenizer(TableTokenizer["_Vocabulary"]):
         """The ids of each text, on all cores where that is worth it."""
         return self._vocabulary.encode_batch(texts)
 
-    def count_batch(self, texts: Sequence[str]) -> list[int]:
+    def count_batch(self, texts: Iterable[str]) -> list[int]:
         """How many ids each text has, on all cores where that is worth it."""
         return self._vocabulary.count_batch(texts)
 
@@ -153,28 +153,32 @@ class _Vocabulary:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text."""
         return self._each(
-            texts, PieceEncoder.encode, lambda text: list(chain.from_iterable(self._words(text)))
+            texts, PieceEncoder.encode_all, lambda text: list(chain.from_iterable(self._words(text)))
         )
 
-    def count_batch(self, texts: Sequence[str]) -> list[int]:
+    def count_batch(self, texts: Iterable[str]) -> list[int]:
         """How many ids each text has."""
-        return self._each(texts, PieceEncoder.count, lambda text: sum(map(len, self._words(text))))
+        return self._each(texts, PieceEncoder.count_all, lambda text: sum(map(len, self._words(text))))
 
     def _each(
         self,
-        texts: Sequence[str],
-        by_pieces: Callable[[PieceEncoder, str], _Result | None],
+        texts: Iterable[str],
+        by_pieces: Callable[[PieceEncoder, Sequence[str]], list[_Result | None]],
         by_words: Callable[[str], _Result],
     ) -> list[_Result]:
         """What is asked of each text: of long ones piece by piece, word by word where that does not say."""
-        found: list[_Result | None] = [None] * len(texts)
-        if sum(map(len, texts)) > _VERY_LONG_TEXT and self.table.rules["pieces"]:
-            pieces = self._pieces
-            found = on_all_cores(lambda text: by_pieces(pieces, text), texts)
-        rest = sum(len(text) for text, one in zip(texts, found, strict=True) if one is None)
-        if rest > _LONG_TEXT and self._rank == self.table.rank:
+        coming, taken, length = iter(texts), list[str](), 0
+        found: list[_Result | None] = []
+        for text in coming:
+            taken.append(text)
+            length += len(text)
+            if length > _VERY_LONG_TEXT and self.table.rules["pieces"]:
+                all_texts = chain(taken[:], _noted(coming, taken))
+                found = on_all_cores(partial(by_pieces, self._pieces), all_texts)
+        left = [text for text, one in zip_longest(taken, found) if one is None]
+        if sum(map(len, left)) > _LONG_TEXT and self._rank == self.table.rank:
             self._rank = self.table.ranks().get
-        return [by_words(text) if one is None else one for text, one in zip(texts, found, strict=True)]
+        return [by_words(text) if one is None else one for text, one in zip_longest(taken, found)]
 
     @cached_property
     def _pieces(self) -> PieceEncoder:
@@ -235,3 +239,10 @@ class _Vocabulary:
             else:
                 ids.append(self.table.ids[rank])
         return ids
+
+
+def _noted(texts: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """`texts`, each added to `taken` as it comes."""
+    for text in texts:
+        taken.append(text)
+        yield text

@@ -1,6 +1,6 @@
 """The tokenizer of an engine that was reached by address, where the model's files are not at hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class ServedTokenizer:
@@ -29,7 +29,7 @@ class ServedTokenizer:
         """The ids of each text, asked for one by one."""
         return [self.encode(text) for text in texts]
 
-    def count_batch(self, texts: Sequence[str]) -> list[int]:
+    def count_batch(self, texts: Iterable[str]) -> list[int]:
         """How many ids each text has."""
         return [len(self.encode(text)) for text in texts]
 

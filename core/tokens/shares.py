@@ -1,26 +1,36 @@
 """Work on many texts, shared among the cores: for libraries that let other threads run while they work."""
 
 import os
-from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import TypeVar
 
 _Result = TypeVar("_Result")
-_PARALLEL = 200_000  # characters from which threads are worth starting
 _MAX_THREADS = 8
-_SHARES = 8  # for each thread: a task for each text would cost more than a short text does
+_SHARE = 250_000  # characters: much less work than this, and threads would wait for each other
 
 
-def on_all_cores(work: Callable[[str], _Result], texts: Sequence[str]) -> list[_Result]:
-    """`work` of each text, in order, in several threads where the texts are long."""
+def on_all_cores(work: Callable[[Sequence[str]], list[_Result]], texts: Iterable[str]) -> list[_Result]:
+    """`work` of all texts, in order, in several threads where the texts are long.
+
+    Args:
+        work: Of any number of texts; what each text gives must not depend on the others.
+        texts: May still be coming: work on the first begins meanwhile.
+    """
+    shares = _shares(texts)
+    first = list(islice(shares, 2))
     num_threads = min(available_cores(), _MAX_THREADS)
-    if num_threads == 1 or sum(map(len, texts)) < _PARALLEL:
-        return list(map(work, texts))
+    if num_threads == 1 or len(first) == 1:
+        return [result for share in chain(first, shares) for result in work(share)]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(num_threads) as pool:
-        shares = _shares(texts, num_threads * _SHARES)
-        return [result for done in pool.map(lambda share: list(map(work, share)), shares) for result in done]
+        try:
+            done = [pool.submit(work, share) for share in chain(first, shares)]
+            return [result for one in done for result in one.result()]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def available_cores() -> int:
@@ -30,11 +40,15 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _shares(texts: Sequence[str], number: int) -> list[Sequence[str]]:
-    """`texts` in at most so many parts of about the same length."""
-    ends = list(accumulate(map(len, texts)))
-    edges = [0]
-    for index, end in enumerate(ends, 1):
-        if end * number >= ends[-1] * len(edges):
-            edges.append(index)
-    return [texts[start:end] for start, end in pairwise([*edges[:number], len(texts)])]
+def _shares(texts: Iterable[str]) -> Iterator[Sequence[str]]:
+    """`texts` in parts of about the same length."""
+    share: list[str] = []
+    length = 0
+    for text in texts:
+        share.append(text)
+        length += len(text)
+        if length >= _SHARE:
+            yield share
+            share, length = [], 0
+    if share:
+        yield share

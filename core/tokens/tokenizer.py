@@ -1,6 +1,6 @@
 """What the rest of lctx asks of a tokenizer; the makers stand beside this file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 
@@ -29,8 +29,8 @@ class Tokenizer(Protocol):
         """The ids of each text, on all cores where the library can."""
         ...
 
-    def count_batch(self, texts: Sequence[str]) -> list[int]:
-        """How many ids each text has; may be faster than making them."""
+    def count_batch(self, texts: Iterable[str]) -> list[int]:
+        """How many ids each text has: faster than making them, and begun before all texts are there."""
         ...
 
     def special(self, token: str) -> int | None:
