@@ -293,6 +293,26 @@ def test_what_processes_read_is_kept(tree, tmp_path, in_processes, monkeypatch, 
     assert in_processes(found, 2, cache) == first
 
 
+def test_a_process_never_waits_to_be_asked(tree, in_processes, monkeypatch):
+    """This test ensures that the next files are asked for while these are read, and none is left unanswered."""
+    said: dict[int, list[str]] = {}
+
+    def noting(name, honest):
+        def note(self, *files, **more):
+            said.setdefault(id(self), []).extend(name * len(files[0]) if files else name)
+            return honest(self, *files, **more)
+
+        return note
+
+    process = reading_process.ReadingProcess
+    monkeypatch.setattr(process, "ask", noting("?", process.ask))
+    monkeypatch.setattr(process, "answer", noting("!", process.answer))
+    in_processes(find_sources([str(tree)]))
+    told = ["".join(one) for one in said.values()]
+    assert all(one.count("?") == one.count("!") for one in told)
+    assert max(len(one.partition("!")[0]) for one in told) > reading_run._MAX_BATCH_FILES
+
+
 @pytest.fixture
 def deadly_format(tmp_path, monkeypatch):
     """A folder of packages where reading Markdown that says so kills, hangs or fails."""
