@@ -53,10 +53,11 @@ def opened(file: Path, *, create: bool) -> "Iterator[Connection]":
         connection.close()
 
 
-def select(connection: "Connection", names: Sequence[bytes]) -> list[bytes | None]:
-    """The sound values under `names`, in their order; that they were used is noted now and then."""
+def select(connection: "Connection", keys: Sequence[str]) -> list[bytes | None]:
+    """The sound values under `keys`, in their order; that they were used is noted now and then."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'contents'").fetchone():
-        return [None] * len(names)
+        return [None] * len(keys)
+    names = [name_of(key) for key in keys]
     rows: dict[bytes, tuple[bytes, bytes, int]] = {}
     connection.execute("BEGIN")
     for start in range(0, len(names), _MANY):

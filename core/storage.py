@@ -171,9 +171,8 @@ class ByteCache:
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values kept under `keys`, in their order; None where there is none or it is damaged."""
-        names = [name_of(key) for key in keys]
-        found = self._attempt(lambda connection: select(connection, names), must_exist=True) if keys else None
-        return found or [None] * len(names)
+        found = self._attempt(lambda connection: select(connection, keys), must_exist=True) if keys else None
+        return found or [None] * len(keys)
 
     def put(self, key: str, value: bytes) -> None:
         """Keep `value` under `key`; a failure to write is remembered in `broken`, not raised."""
