@@ -65,6 +65,11 @@ def _pattern(white: bytes) -> re.Pattern[bytes]:
     parts[b"block"] = rb"[^\r\n%(odd)b]++|%(string)b|%(broken)b" % parts
     parts[b"short"] = rb"[^()\[\]{}\r\n%(odd)b]++|%(string)b|%(header)b|%(broken)b" % parts
     parts[b"whole"] = rb"[^()\[\]{};\r\n%(odd)b]++|%(string)b|%(brackets)b|%(rest)b|%(broken)b" % parts
+    # A list, a dictionary, a set or a call, and nothing else.
+    parts[b"display"] = (
+        rb"(?:(?!(?:await|not|yield)\b)%(name)b(?:[.]%(name)b)*+(?=[(])|(?=[\[{]))%(brackets)b"
+        rb"(?=[ ]*+(?:%(comment)b|\r)?%(end)b)" % parts
+    )
     parts[b"definition"] = (
         rb"(?:(?:async[ ]++)?def|class)[ ]++(?P<name>%(name)b)"
         rb"(?:[^()\[\]{}:;\r\n%(odd)b]++|%(header)b|%(string)b)*+(?P<colon>:)[ ]*+"
@@ -75,7 +80,8 @@ def _pattern(white: bytes) -> re.Pattern[bytes]:
     )
     parts[b"statement"] = (
         rb"(?:(?<=%(white)b)%(other)b(?P<block>(?:%(block)b|%(line_end)b(?P=indent)[ \t]*+%(other)b)*+)"
-        rb"|(?:(?P<mark>@)|(?<!%(white)b)(?:(?P<table>%(table)b)|%(other)b(?P<top>)))"
+        rb"|(?:(?P<mark>@)|(?<!%(white)b)(?:(?=%(table)b)(?P<table>%(name)b)[ ]*+"
+        rb"(?:=[ ]*+(?P<display>%(display)b)|[:=])|%(other)b(?P<top>)))"
         rb"(?:%(whole)b|(?(top)%(line_end)b(?:%(white)b++|(?!%(table)b))%(other)b|(?!)))*+)" % parts
     )
     return re.compile(
@@ -89,8 +95,9 @@ def _pattern(white: bytes) -> re.Pattern[bytes]:
 
 # Its groups, as they stand in it.
 _ABOVE, _INDENT, _NAMED, _COLON, _SHORT, _SHORT_DOC, _BETWEEN, _INNER, _DOC = range(1, 10)
-_BLOCK, _MARK, _TABLED, _TOP, _TAIL, _DOUBT = range(10, 16)
+_BLOCK, _MARK, _TABLED, _DISPLAY, _TOP, _TAIL, _DOUBT = range(10, 17)
 _COMMENTS = re.compile(_COMMENT)
+_FOR = re.compile(rb"\bfor\b")
 _UNREAD = re.compile(rb"%b|%b" % (_STRING, _COMMENT), re.DOTALL)
 
 
@@ -251,14 +258,24 @@ class _Lines:
         if match.start(_BLOCK) >= 0:
             self._passed = match.span(_BLOCK)
         elif match.start(_TABLED) >= 0:
-            self._take_table(line, start, match.start(_TAIL) if match.start(_TAIL) >= 0 else self._end)
+            self._take_table(match, line, start)
         if self._leads:
             self._leads = []
 
-    def _take_table(self, line: int, start: int, end: int) -> None:
+    def _take_table(self, match: re.Match[bytes], line: int, start: int) -> None:
+        begin, end = match.span(_DISPLAY)
+        if begin < 0:
+            end = match.start(_TAIL) if match.start(_TAIL) >= 0 else self._end
         if self._content.find(b"\n", start, end) < 0:
             return
-        first, above = self._lead_up(line, 0)
+        first, above = self._lead_up(line, 0) if self._leads else (line, None)
+        if begin >= 0 and not (self._content[begin] in b"[{" and _FOR.search(self._content, begin, end)):
+            name = match[_TABLED][:MAX_NAME_BYTES].decode()
+            signature = (start, bare_end(self._content, start, begin))
+            self._found.append((start, first, (name,), signature, above))
+            self._ends.append(end)
+            return
+        # What the rest is (a comprehension, a tuple or only brackets) needs the parser.
         for one in definitions_in(self._content[start:end], "python"):
             signature = (start + one.signature[0], start + one.signature[1])
             self._found.append((start + one.start, first, one.names, signature, above))

@@ -54,6 +54,8 @@ LAYOUTS = {
         "# a\nA = {\n    1: 2,\n}\nB: list[int] = [  # b\n    1,\n]\nC = f(\n    x for x in y\n)\nD = [\n    x for x in y\n]\n"
         "E = (\n    1\n)\nF = 1, [\n]\nG = H = {\n}\nI = {}\nJ = a.b['c'](\n)  # j\nK = not(\n  1)\nif x:\n    L = {\n    }\n"
         "M += {\n}\nN = a == {\n}\nelse_ = {\n}\ndef f():\n    O = {\n    }\nP = '''\n'''\n"
+        "Q = not(\n    1)\nR = a.b(\n)(c)\nS = [\n] + [\n]\nT = {\n    'for': 1,\n}  # t\nU = a (\n)\nV = (\n    1,\n)\n"
+        "W = {\n    a: b for a in b\n}\nX = {\n    1,\n}\n"
     ),
     "white space": "\f\nclass A:\n\f\n    def f(self):   \n \t \n        x  \n\n\n   \n    y = 1\t\n\x0c\n\ndef g():\n    pass\n    ",
     "no last line end": "class A:\n    def f(self):\n        return 1",
