@@ -34,7 +34,8 @@ _XHTML = re.compile(r"\s*(?:<\?xml\b|<!DOCTYPE\s+html\s+PUBLIC\s+\"-//W3C//DTD X
 _DOCTYPE = re.compile(r"<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>", re.IGNORECASE | re.DOTALL)
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,9});")
 _XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
-_STYLED = re.compile(r"<(?:\w+:)?style\b", re.IGNORECASE)
+_STYLE = re.compile(r"<(?:\w+:)?style\b.*?(?:</(?:\w+:)?style\b|\Z)", re.IGNORECASE | re.DOTALL)
+_ABOUT_SIGHT = re.compile(r"display|visibility|\\", re.IGNORECASE)
 _NOTHING_SEEN = "open it in a browser and save what it shows, as PDF or text"
 
 
@@ -120,7 +121,7 @@ def _parsed(path: str, decoded: Decoded) -> Flow:
 def _flow_of(path: str, text: str, take: "_Take") -> Flow:
     """What the page shows. Its style sheets are gathered first: they hold for what stands above them too."""
     styles = None
-    if _STYLED.search(text):
+    if any(_ABOUT_SIGHT.search(found[0]) for found in _STYLE.finditer(text)):
         from lctx.formats.html_styles import Styles
 
         sheets = Sheets()

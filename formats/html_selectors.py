@@ -66,6 +66,9 @@ class Selector:
         found = self.steps[-1].matches(path[-1])
         if found == NO or len(self.steps) == 1:
             return found
+        left = self.steps[-2]
+        if self.steps[-1].combinator == ">" and (len(path) == 1 or left.matches(path[-2]) == NO):
+            return NO  # as nearly always: no need to look at all that is around it
         at_last = [NO] * len(self.steps)  # whether the steps up to each one end at the element looked at last
         anywhere = at_last  # ... or at any before
         for element in path:

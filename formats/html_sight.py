@@ -112,8 +112,9 @@ class Sight:
         """What its own style says, unless a sheet insists; else what the sheets say; else `otherwise`."""
         inline = own.get(name)
         sheet = None
-        if self._styles and (otherwise or (inline and inline.hides) or self._styles.may_hide(name)):
-            sheet = self._styles.stated(name, self._path)
+        if self._styles:
+            is_hidden = inline.hides if inline else otherwise
+            sheet = self._styles.stated(name, self._path, is_hidden=is_hidden)
         if inline and not (sheet and sheet.is_important and not inline.is_important):
             return inline.hides
         return sheet.hides if sheet else otherwise

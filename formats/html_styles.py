@@ -42,6 +42,10 @@ class _Rule:
     rank: tuple[bool, bool, tuple[int, int, int], int]
 
 
+_Rules = dict[tuple[str, str], list[_Rule]]
+"""By a property and the key of the selector, the strongest first."""
+
+
 class _Sheet(NamedTuple):
     """The rules of a sheet, or those within a condition."""
 
@@ -61,17 +65,17 @@ class Styles:
     def __init__(self, sheets: Sequence[tuple[str, str]]) -> None:
         """Read `sheets`: each the media that it is for, as written, and its text."""
         self.is_cut = sum(len(text) for _, text in sheets) > MAX_STYLE_CHARS
-        self._by_key: dict[tuple[str, str], list[_Rule]] = {}  # of a property and a key: the strongest first
+        self._hiding: _Rules = {}
+        self._showing: _Rules = {}
         self._num_rules = 0
         self._num_tests = 0
-        self._hiding: set[str] = set()  # the properties with which anything is hidden
         try:
             for media, text in [] if self.is_cut else sheets:
                 if (holds := holds_on_screens(media)) != NO:
                     self._read(_Sheet(_rules_of(text), holds))
         except RecursionError:
             self.is_cut = True
-        for rules in self._by_key.values():
+        for rules in (*self._hiding.values(), *self._showing.values()):
             rules.sort(key=lambda rule: rule.rank, reverse=True)
 
     @property
@@ -79,32 +83,48 @@ class Styles:
         """Whether they say anything of what is seen."""
         return self._num_rules > 0 and not self.is_cut
 
-    def may_hide(self, name: str) -> bool:
-        """Whether the property `name` hides anything in them."""
-        return name in self._hiding
+    def stated(self, name: str, path: Sequence[Element], *, is_hidden: bool) -> Stated | None:
+        """What they say of the property `name` for the last element of `path`; None where they are silent.
 
-    def stated(self, name: str, path: Sequence[Element]) -> Stated | None:
-        """What they say of the property `name` for the last element of `path`; None where they are silent."""
+        Args:
+            name: "display" or "visibility".
+            path: The element, after all that are around it, the root first.
+            is_hidden: Whether it is hidden without them. Where it is not, and no rule hides it, nobody asks
+                for those that show it: nearly all rules do, of nearly all elements.
+        """
         if self.is_cut:
             return None
         element = path[-1]
-        keys = [element.tag, "*", *(f".{one}" for one in element.classes)]
+        keys = [(name, element.tag), (name, "*"), *((name, f".{one}") for one in element.classes)]
         if element.id:
-            keys.append(f"#{element.id}")
-        best: _Rule | None = None
+            keys.append((name, f"#{element.id}"))
+        hiding = self._strongest(self._hiding, keys, path, YES)
+        if hiding is None and not is_hidden:
+            return None
+        best = self._strongest(self._showing, keys, path, MAYBE, hiding)
+        return best.stated if best and not self.is_cut else None
+
+    def _strongest(
+        self,
+        rules: _Rules,
+        keys: list[tuple[str, str]],
+        path: Sequence[Element],
+        least: int,
+        best: _Rule | None = None,
+    ) -> _Rule | None:
+        """The rule with the highest rank, `best` among them, that matches at least so surely."""
         for key in keys:
-            for rule in self._by_key.get((name, key), ()):
+            for rule in rules.get(key, ()):
                 if best and rule.rank < best.rank:
                     break
                 self._num_tests += rule.selector.cost(len(path))
                 if self._num_tests > MAX_TESTS:
                     self.is_cut = True
                     return None
-                matches = rule.selector.matches(path)
-                if matches == YES or (matches == MAYBE and not rule.stated.hides):
+                if rule.selector.matches(path) >= least:
                     best = rule
                     break
-        return best.stated if best else None
+        return best
 
     def _read(self, sheet: _Sheet) -> None:
         """Take the rules of a sheet in their order: of two that say the same the later one wins."""
@@ -129,10 +149,9 @@ class Styles:
                 if one.hides and not (is_sure and sheet.holds == YES):
                     continue
                 self._num_rules += 1
-                if one.hides:
-                    self._hiding.add(name)
                 rank = (one.is_important, not sheet.is_layered, selector.specificity, self._num_rules)
-                self._by_key.setdefault((name, selector.key), []).append(_Rule(one, selector, rank))
+                rules = self._hiding if one.hides else self._showing
+                rules.setdefault((name, selector.key), []).append(_Rule(one, selector, rank))
         self.is_cut |= self._num_rules > MAX_RULES
 
 
