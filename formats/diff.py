@@ -132,6 +132,8 @@ class _Reading:
         elif line.startswith("diff "):
             self._has_prefixes = not _same_names(line)
             self._name_file(start, number, _file_of_header(line) or "diff")
+        elif line.startswith("Index: "):  # Subversion; what it tells of properties stands before the next one
+            self._name_file(start, number, _path_of(line.removeprefix("Index: ")) or "diff")
         elif commit := _COMMIT.match(line) or (
             _ONE_LINE_COMMIT.match(line) if self._is_hunk or start == 0 else None
         ):

@@ -89,6 +89,23 @@ def test_what_diff_u_prints_is_read():
     assert document.locate(start, start + 2).heading == ("new/b.c",)
 
 
+def test_what_subversion_prints_is_read():
+    """This test ensures that properties belong to the file above them, and a file to the line that names it."""
+    properties = "\nProperty changes on: a.c\n____\nAdded: svn:eol-style\n## -0,0 +1 ##\n+native\n"
+    files = [
+        f"Index: {name}\n====\n--- {name}\t(revision 1)\n+++ {name}\t(working copy)\n@@ -3 +4 @@\n-{name} old\n+{name} new\n"
+        for name in ("a.c", "b.c")
+    ]
+    document = read_diff("-", f"{files[0]}{properties}{files[1]}".encode())
+    places = {}
+    for quote in ("a.c new", "native", "b.c\n====", "b.c old"):
+        start = document.text.index(quote)
+        places[quote] = document.locate(start, start + len(quote)).part
+    assert places == {
+        "a.c new": "a.c:4", "native": "a.c", "b.c\n====": "b.c", "b.c old": "b.c, removed line 3",
+    }  # fmt: skip
+
+
 def test_merges_are_read():
     """This test ensures that a combined diff keeps its file and new lines."""
     content = "diff --cc a.py\nindex 1,2..3\n--- a/a.py\n+++ b/a.py\n@@@ -1,2 -1,2 +1,3 @@@ f\n  same\n++both\n+ one\n -two\ndiff --git a/b.py b/b.py\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x\n+y\n"
