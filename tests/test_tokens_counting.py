@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from token_texts import TEXTS, write_gguf
 
 from lctx.core.models.gguf import read_header
+from lctx.core.storage import ByteCache
 from lctx.core.tokens import sentencepiece, shares
-from lctx.core.tokens.pieces import PieceEncoder
+from lctx.core.tokens.pieces import PieceEncoder, piece_rules
 from lctx.core.tokens.sentencepiece import SentencePieceTokenizer, _Vocabulary, build_sentencepiece
 from lctx.core.tokens.shares import on_all_cores
 from lctx.core.tokens.table import VocabularyTable
@@ -58,7 +59,7 @@ def table(gemma_gguf):
 
 @pytest.fixture(scope="module")
 def pieces(table):
-    return PieceEncoder(table)
+    return PieceEncoder(table, piece_rules(table))
 
 
 def encoded(pieces, text):
@@ -134,7 +135,7 @@ def test_pieces_change_no_id(pieces, words, text):
 def test_tokens_get_the_ids_of_their_characters(table, pieces, words):
     """This test ensures that a token which merging does not arrive at is not taken whole, and all others are."""
     written = [text.decode().replace(SPACE, " ") for text in table.texts()]
-    never = [written[one] for one in table.rules["never"]]
+    never = [written[one] for one in piece_rules(table).never]
     assert " yyyy" in never
     for text in [*never, *random.Random(3).sample(written, 5000)]:
         for around in (text, f"{text}{text}", f"({text})"):
@@ -178,9 +179,10 @@ def test_any_vocabulary_falls_into_its_own_pieces(tmp_path_factory, tokens, user
     }
     path = write_gguf(tmp_path_factory.mktemp("vocabulary") / "vocabulary.gguf", metadata)
     table = VocabularyTable(build_sentencepiece(read_header(path)))
-    event(f"pieces: {bool(table.rules['pieces'])}")
-    if table.rules["pieces"]:
-        encoder, vocabulary = PieceEncoder(table), _Vocabulary(table)
+    rules = piece_rules(table)
+    event(f"pieces: {rules is not None}")
+    if rules is not None:
+        encoder, vocabulary = PieceEncoder(table, rules), _Vocabulary(table)
         for text in texts:
             assert encoded(encoder, text) in (None, list(chain.from_iterable(vocabulary._words(text))))
 
@@ -226,3 +228,17 @@ def test_few_texts_need_no_second_vocabulary(table):
     assert "_pieces" not in vars(tokenizer._vocabulary)
     assert tokenizer.count_batch(["one two"] * 250_000) == [2] * 250_000
     assert "_pieces" in vars(tokenizer._vocabulary)
+
+
+@pytest.mark.parametrize("falls", [True, False])
+def test_what_long_texts_need_is_kept(table, falls, tmp_path, monkeypatch):
+    """This test ensures that a vocabulary is looked through once for all processes, whatever is found."""
+    asked = []
+    rules = piece_rules(table) if falls else None
+    monkeypatch.setattr(sentencepiece, "piece_rules", lambda one: asked.append(one) or rules)
+    monkeypatch.setattr(sentencepiece, "_VERY_LONG_TEXT", 10)
+    for _ in range(2):
+        tokenizer = SentencePieceTokenizer("gemma", {}, lambda: table, ByteCache(tmp_path))
+        assert tokenizer.count_batch(["one two", "one two"]) == [2, 2]
+        assert (tokenizer._vocabulary._pieces is not None) == falls
+    assert asked == [table]

@@ -35,7 +35,7 @@ def load_tokenizer(profile: ModelProfile, cache: Path | None) -> Tokenizer:
     if facts.kind is Kind.SENTENCEPIECE:
         from lctx.core.tokens.sentencepiece import SentencePieceTokenizer
 
-        return SentencePieceTokenizer(facts.hash, facts.specials, opened.table)
+        return SentencePieceTokenizer(facts.hash, facts.specials, opened.table, opened.kept)
     if facts.kind is Kind.BYTE_LEVEL:
         from lctx.core.tokens.byte_level import ByteLevelTokenizer
 
@@ -50,19 +50,19 @@ class _Files:
 
     def __init__(self, path: Path, kept: ByteCache) -> None:
         self._path = path
-        self._kept = kept
+        self.kept = kept
         self._source: TokenizerSource | None = None
         self.facts = self._facts()
 
     def table(self) -> VocabularyTable:
-        content = self._kept.get(self._key)
+        content = self.kept.get(self._key)
         if content is not None:
             with suppress(ValueError):
                 return VocabularyTable(content)
         return VocabularyTable(self._built())
 
     def text(self) -> str:
-        content = self._kept.get(self._key)
+        content = self.kept.get(self._key)
         return (self._built() if content is None else content).decode()
 
     @property
@@ -71,13 +71,13 @@ class _Files:
 
     def _facts(self) -> TokenizerFacts:
         key = f"tokenizer {RULES} {model_state(self._path)}"
-        kept = self._kept.get(key)
+        kept = self.kept.get(key)
         if kept is not None:
             with suppress(ValueError, TypeError):
                 kind, name, specials = json.loads(kept)
                 return TokenizerFacts(Kind(kind), name, specials)
         facts = self._read().facts
-        self._kept.put(key, json.dumps([facts.kind.value, facts.hash, dict(facts.specials)]).encode())
+        self.kept.put(key, json.dumps([facts.kind.value, facts.hash, dict(facts.specials)]).encode())
         return facts
 
     def _read(self) -> TokenizerSource:
@@ -100,5 +100,5 @@ class _Files:
                 f"{self._path}: its vocabulary is damaged: {error}", "fetch or copy the model again"
             ) from error
         self._source = None  # the header of a large vocabulary is tens of megabytes
-        self._kept.put(self._key, content)
+        self.kept.put(self._key, content)
         return content

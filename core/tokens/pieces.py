@@ -7,13 +7,12 @@ for that token, even where merging would never arrive at it: such tokens are lef
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from lctx.core.tokens.table import VocabularyTable
-from lctx.core.tokens.words import SPACE, any_of, escaped
+from lctx.core.tokens.words import SPACE, any_of, escaped, piece_pattern, split_runs
 
 _SPACE = SPACE.encode()
 _NUM_BYTES = 256
@@ -24,20 +23,42 @@ _ALONE = 2  # ids of a token behind the character that stands before it
 _NOTHING = r"(?!)"
 
 
+class PieceRules(NamedTuple):
+    """What is to be known of a vocabulary whose texts fall into pieces.
+
+    Attributes:
+        pattern: Of a piece.
+        characters: All beyond ASCII; those without an id of their own come first.
+        num_lacking: How many have none.
+        apart: A character that stands in no token.
+        never: The ranks of tokens that merging their own characters does not arrive at.
+    """
+
+    pattern: str
+    characters: str
+    num_lacking: int
+    apart: str
+    never: list[int]
+
+
 class PieceEncoder:
     """The ids of texts that fall into pieces. Almost all do; of the others it says that they do not."""
 
-    def __init__(self, table: VocabularyTable) -> None:
-        """Open it for a vocabulary whose rules have a pattern of pieces: this takes a fifth of a second."""
-        rules: Mapping[str, Any] = table.rules
-        self._table = table
-        texts = table.texts()
-        self._beginnings = _beginnings(rules["characters"])
-        self._num_unfinished = len(self._beginnings) + rules["lacking"]
-        ranks = _ranks(texts, self._beginnings, rules["characters"])
-        for one in rules["never"]:
+    def __init__(self, table: VocabularyTable, pieces: PieceRules) -> None:
+        """Open it, which takes a fifth of a second.
+
+        Args:
+            table: The vocabulary.
+            pieces: Its `piece_rules`.
+        """
+        rules = table.rules
+        self._table, self._pieces = table, pieces
+        texts, beginnings = table.texts(), _beginnings(pieces.characters)
+        self._num_unfinished = len(beginnings) + pieces.num_lacking
+        ranks = _ranks(texts, beginnings, pieces.characters)
+        for one in pieces.never:
             ranks.pop(_spaced(texts[one]), None)
-        end = len(self._beginnings) + len(rules["characters"]) + len(texts) + _NUM_BYTES
+        end = len(beginnings) + len(pieces.characters) + len(texts) + _NUM_BYTES
         users = {text: end + number for number, text in enumerate(rules["user_defined"])}
         self._users = {text: [rank] for text, rank in users.items()}
         self._prefix = " " if rules["space_prefix"] else ""
@@ -49,8 +70,8 @@ class PieceEncoder:
             (first, re.compile(any_of(text for text in tags if text[0] == first)))
             for first in dict.fromkeys(text[0] for text in tags)
         ]
-        self._encode = _encoder(rules["pieces"], ranks)
-        self._apart: str = rules["apart"]
+        self._encode = _encoder(pieces.pattern, ranks)
+        self._apart = pieces.apart
         self._apart_rank = ranks[self._apart.encode()]
 
     @cached_property
@@ -58,7 +79,7 @@ class PieceEncoder:
         """The id of each rank; those of characters that are not finished are never asked for."""
         table, rules = self._table, self._table.rules
         known = dict(zip(table.texts(), table.ids, strict=True))
-        finished = rules["characters"][rules["lacking"] :]
+        finished = self._pieces.characters[self._pieces.num_lacking :]
         return [
             *[0] * self._num_unfinished,
             *(known[character.encode()] for character in finished),
@@ -116,32 +137,40 @@ class PieceEncoder:
         return any(first in text and tag.search(text) is not None for first, tag in self._tags)
 
 
-def piece_rules(texts: Sequence[bytes], pattern: str) -> dict[str, Any]:
-    """What a `PieceEncoder` finds among a table's rules.
+def piece_rules(table: VocabularyTable) -> PieceRules | None:
+    """What is to be known of a vocabulary with scores; None where its texts do not fall into pieces.
 
-    Args:
-        texts: Of all tokens that can be merged, in the order of their rank.
-        pattern: Of `piece_pattern`.
-
-    Returns:
-        "pieces", the pattern, empty where the vocabulary cannot be used so; "characters" beyond ASCII, first
-        those "lacking" an id, as a number; "apart", a character that stands in no token; "never", the ranks
-        of tokens that merging does not arrive at.
+    This takes a second, so that it is worth keeping.
     """
-    with suppress(UnicodeDecodeError):
+    rules: Mapping[str, Any] = table.rules
+    texts = table.texts()
+    try:
         written = [text.decode() for text in texts]
-        foreign = sorted({*"".join(written)} - {SPACE, *map(chr, range(_NUM_ASCII))})
-        known = set(written)
-        lacking = [one for one in foreign if one not in known]
-        characters = "".join((*lacking, *(one for one in foreign if one in known)))
-        # A space is one byte to tiktoken; where it is no token, its three bytes would be three ids.
-        used = {" ", *"".join(written)}
-        apart = next((char for char in map(chr, range(_NUM_ASCII)) if char not in used), None)
-        if pattern and SPACE in known and apart is not None:
-            never = _never_merged(texts, written, characters, apart)
-            told = {"characters": characters, "lacking": len(lacking), "apart": apart, "never": never}
-            return told | {"pieces": pattern}
-    return {"pieces": ""}
+    except UnicodeDecodeError:
+        return None
+    known, used = set(written), {" ", *"".join(written)}
+    apart = next((char for char in map(chr, range(_NUM_ASCII)) if char not in used), None)
+    # A space is one byte to tiktoken; where it is no token, its three bytes would be three ids.
+    pattern = _pattern(rules, written) if apart and SPACE in known else ""
+    if not pattern or apart is None:
+        return None
+    foreign = sorted(used - {SPACE, *map(chr, range(_NUM_ASCII))})
+    lacking = [one for one in foreign if one not in known]
+    characters = "".join((*lacking, *(one for one in foreign if one in known)))
+    never = _never_merged(texts, written, characters, apart)
+    return PieceRules(pattern, characters, len(lacking), apart, never)
+
+
+def _pattern(rules: Mapping[str, Any], written: Sequence[str]) -> str:
+    user_defined: Mapping[str, int] = rules["user_defined"]
+    runs, tags = split_runs(user_defined)
+    # Where a tag could begin inside a run, or a run at the space in front, it matters which is cut out first.
+    run_characters = {text[0] for text in user_defined if text not in tags}
+    if not run_characters.isdisjoint("".join(tags)) or (runs and rules["space_prefix"]):
+        return ""
+    pairs: str = rules["pairs"]
+    normal = (text for text in written if text not in user_defined)
+    return piece_pattern(normal, set(map("".join, zip(pairs[::2], pairs[1::2], strict=True))), runs)
 
 
 def _never_merged(texts: Sequence[bytes], written: Sequence[str], characters: str, apart: str) -> list[int]:

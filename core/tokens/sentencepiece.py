@@ -7,20 +7,22 @@ words whose ids never change: each is worked out once.
 Source: llama.cpp, `llm_tokenizer_spm_session` and `tokenizer_st_partition` in src/llama-vocab.cpp.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain, zip_longest
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lctx.core.models.gguf import GgufHeader
+from lctx.core.storage import ByteCache
 from lctx.core.tokens.control import CONTROL_LOOKING
 from lctx.core.tokens.merging import NEVER, Rank, merge
 from lctx.core.tokens.opened import TableTokenizer
-from lctx.core.tokens.pieces import PieceEncoder, piece_rules
+from lctx.core.tokens.pieces import PieceEncoder, PieceRules, piece_rules
 from lctx.core.tokens.shares import on_all_cores
 from lctx.core.tokens.table import VocabularyTable, build_table
-from lctx.core.tokens.words import SPACE, any_of, piece_pattern, split_runs, word_pattern
+from lctx.core.tokens.words import SPACE, any_of, split_runs, word_pattern
 
 _Result = TypeVar("_Result")
 _NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
@@ -36,8 +38,36 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 class SentencePieceTokenizer(TableTokenizer["_Vocabulary"]):
     """A tokenizer for a vocabulary with scores; one process builds its table once, into the cache."""
 
+    def __init__(
+        self,
+        name: str,
+        specials: Mapping[str, int],
+        open_table: Callable[[], VocabularyTable],
+        kept: ByteCache | None = None,
+    ) -> None:
+        """Make a tokenizer that calls `open_table` at the first text.
+
+        Args:
+            name: The vocabulary's hash.
+            specials: Control tokens with their ids.
+            open_table: Opens or builds the vocabulary.
+            kept: Keeps what only long texts need to be known of it.
+        """
+        super().__init__(name, specials, open_table)
+        self._kept = kept or ByteCache(None)
+
     def _opened(self, table: VocabularyTable) -> "_Vocabulary":
-        return _Vocabulary(table)
+        return _Vocabulary(table, self._piece_rules)
+
+    def _piece_rules(self, table: VocabularyTable) -> PieceRules | None:
+        key = f"pieces {self.hash}"
+        value = self._kept.get(key)
+        if value is None:
+            rules = piece_rules(table)
+            self._kept.put(key, json.dumps(rules).encode())
+            return rules
+        found = json.loads(value)
+        return PieceRules(*found) if found else None
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; lone surrogates become U+FFFD."""
@@ -80,8 +110,7 @@ def build_sentencepiece(header: GgufHeader) -> bytes:
         for at in range(len(text) - 1)
     }
     runs, tags = split_runs(user_defined)
-    encoded = [texts[index].encode("utf-8", "surrogatepass") for index in ranked]
-    rules: dict[str, Any] = {
+    rules = {
         "tag": any_of(tags),
         "user": any_of(user_defined),
         "plain_word": word_pattern(pairs, runs, with_runs=False),
@@ -91,12 +120,7 @@ def build_sentencepiece(header: GgufHeader) -> bytes:
         "pairs": "".join(sorted(pairs)),
         "space_prefix": header.flag("tokenizer.ggml.add_space_prefix") is not False,
     }
-    # Where a tag could begin inside a run, or a run at the space in front, it matters which is cut out first.
-    run_characters = {text[0] for text in user_defined if text not in tags}
-    is_mixed = not run_characters.isdisjoint("".join(tags)) or bool(runs and rules["space_prefix"])
-    normal = [text for index, text in enumerate(texts) if kinds[index] == _NORMAL]
-    pattern = "" if is_mixed else piece_pattern(normal, pairs, runs)
-    return build_table(encoded, ranked, rules | piece_rules(encoded, pattern))
+    return build_table([texts[index].encode("utf-8", "surrogatepass") for index in ranked], ranked, rules)
 
 
 def _byte_ids(texts: Sequence[str], kinds: Sequence[int], unknown: int) -> list[int]:
@@ -124,8 +148,13 @@ class _WordIds(dict[str, Sequence[int]]):
 class _Vocabulary:
     """An opened table and the words whose ids are known."""
 
-    def __init__(self, table: VocabularyTable) -> None:
+    def __init__(
+        self,
+        table: VocabularyTable,
+        rules_of_pieces: Callable[[VocabularyTable], PieceRules | None] = piece_rules,
+    ) -> None:
         self.table = table
+        self._rules_of_pieces = rules_of_pieces
         self._rank: Rank = table.rank
         rules = table.rules
         self._byte_ids: Sequence[int] = rules["bytes"]
@@ -172,8 +201,8 @@ class _Vocabulary:
         for text in coming:
             taken.append(text)
             length += len(text)
-            if length > _VERY_LONG_TEXT and self.table.rules["pieces"]:
-                all_texts = chain(taken[:], _noted(coming, taken))
+            if length > _VERY_LONG_TEXT and self._pieces is not None:
+                all_texts = chain(taken[:], _noted(coming, taken))  # the last one ends this loop
                 found = on_all_cores(partial(by_pieces, self._pieces), all_texts)
         left = [text for text, one in zip_longest(taken, found) if one is None]
         if sum(map(len, left)) > _LONG_TEXT and self._rank == self.table.rank:
@@ -181,8 +210,9 @@ class _Vocabulary:
         return [by_words(text) if one is None else one for text, one in zip_longest(taken, found)]
 
     @cached_property
-    def _pieces(self) -> PieceEncoder:
-        return PieceEncoder(self.table)
+    def _pieces(self) -> PieceEncoder | None:
+        rules = self._rules_of_pieces(self.table)
+        return PieceEncoder(self.table, rules) if rules else None
 
     def _is_piecewise(self, text: str) -> bool:
         """Whether only what llama.cpp does, step by step, arrives at the ids of `text`."""
