@@ -93,7 +93,7 @@ def _read_text(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) ->
 
 
 PDF = Format("pdf", "pdf/2", (".pdf",), _read_pdf, runs_in="child")
-WORD = Format("docx", "word/2", (".docx", ".docm", ".dotx", ".dotm"), _read_word, runs_in="worker")
+WORD = Format("docx", "word/3", (".docx", ".docm", ".dotx", ".dotm"), _read_word, runs_in="worker")
 MARKDOWN = Format(
     "markdown",
     "markdown/2",

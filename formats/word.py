@@ -23,7 +23,7 @@ from lctx.formats.word_text import MC, M, RunLink, Runs, equation, numbering_of
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-READER = "word/2"
+READER = "word/3"
 
 MAX_HEADING_CHARS = 300
 """A longer paragraph in a heading's style is read as a paragraph."""
@@ -105,6 +105,10 @@ class _Reading:
         self._part: str | None = None
         self._headings: list[tuple[int, str]] = []
         self._open: _Open | None = None
+        self._carried = (
+            "",
+            0,
+        )  # text that goes on in the next paragraph, and the number of the one it began in
         self._unread: list[str] = []
         self._has_foreign = False
         self._has_graphics = False
@@ -127,6 +131,7 @@ class _Reading:
         if body is None:
             raise self._package.damaged("it holds no Word document")
         self._blocks_of(body)
+        self._end_carried()
         self._close()
         self._read_asides(targets)
         self._has_graphics |= not _NOT_READ.isdisjoint(targets)
@@ -189,8 +194,16 @@ class _Reading:
 
     def _take_paragraph(self, paragraph: "_Element") -> None:
         number = self._count_paragraph()
-        text, boxes = self._text_of(paragraph)
+        raw, boxes = self._text_of(paragraph)
         properties = find(paragraph, "pPr")
+        carried, begun = self._carried
+        if carried:
+            raw, number, self._carried = carried + raw, begun, ("", 0)
+        if find(properties, "rPr", "del") is not None and not boxes:
+            self.runs.has_tracked = True
+            self._carried = (raw, number) if raw.strip() else ("", 0)
+            return
+        text = raw.strip()
         style = self._styles.style(attribute(find(properties, "pStyle")))
         label = self._label_of(properties)
         if text:
@@ -207,12 +220,17 @@ class _Reading:
         self._take_graphics(number)
 
     def _text_of(self, paragraph: "_Element") -> tuple[str, list["_Element"]]:
-        """Its text without white space around it, and the text boxes that hang on it."""
+        """Its text, and the text boxes that hang on it."""
         self.runs.boxes = []
-        text = self.runs.text_of(paragraph).strip()
+        text = self.runs.text_of(paragraph)
         if self.runs.links:
-            self._linked.append((text, self.runs.links))
+            self._linked.append((text.strip(), self.runs.links))
         return text, self.runs.boxes
+
+    def _end_carried(self) -> None:
+        """What would go on in the next paragraph is one of its own: there is none."""
+        (text, number), self._carried = self._carried, ("", 0)
+        self._emit(text.strip(), "paragraph", number)
 
     def _take_graphics(self, number: int) -> None:
         """The charts and diagrams that hang on what was read last, a line for each row."""
@@ -239,6 +257,7 @@ class _Reading:
 
     def _take_table(self, table: "_Element") -> None:
         """Each row on a line of its own; a table of one column is a frame around its paragraphs."""
+        self._end_carried()
         rows = list(_unwrapped(table, f"{W}tr"))
         kept = [row for row in rows if find(row, "trPr", "del") is None]
         self.runs.has_tracked |= len(kept) < len(rows)
@@ -272,7 +291,8 @@ class _Reading:
             if child.tag == f"{W}p":
                 self._count_paragraph()
                 label = self._label_of(find(child, "pPr"))
-                text, boxes = self._text_of(child)
+                raw, boxes = self._text_of(child)
+                text = raw.strip()
                 texts.append(f"{label} {text}" if label and text else text)
                 nested += boxes
             elif child.tag == f"{W}tbl":
@@ -316,6 +336,7 @@ class _Reading:
     def _read_aside(self, part: str, element: "_Element") -> None:
         self._part, self._paragraph, self._headings = part, 0, []
         self._blocks_of(element)
+        self._end_carried()
         self._close()
 
     # What comes out.

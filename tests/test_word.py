@@ -77,7 +77,7 @@ def test_the_sample_is_read_with_headings_lists_and_tables():
     content = AGREEMENT.read_bytes()
     assert format_of(str(AGREEMENT), content).name == "docx"
     document = read_word(str(AGREEMENT), content)
-    assert (document.kind, document.reader, document.warnings) == ("docx", "word/2", ())
+    assert (document.kind, document.reader, document.warnings) == ("docx", "word/3", ())
     assert "Maintenance, per quarter | 9,500 | in advance\n" in document.text
     assert "• a weekly forecast for each route" in document.text
     assert place_of(document, "ninety days' written notice")[1] == (
@@ -173,6 +173,22 @@ def test_tracked_changes_are_read_as_accepted_and_said():
         "<w:ins><w:r><w:t>200</w:t></w:r></w:ins><w:moveFrom><w:r><w:t>gone</w:t></w:r></w:moveFrom></w:p>"
     )
     assert lines(document) == ["pay 200"]
+    assert any("tracked changes" in warning for warning in document.warnings)
+
+
+def test_paragraphs_whose_mark_was_deleted_are_one():
+    """This test ensures that accepted, text goes on in the next paragraph, under the first one's number and with its link."""
+    gone = "<w:pPr><w:rPr><w:del w:id='1' w:author='A'/></w:rPr></w:pPr>"
+    document = read(
+        f"<w:p>{gone}<w:r><w:t xml:space='preserve'>The contrac</w:t></w:r></w:p>"
+        f"<w:p>{gone}<w:del><w:r><w:delText>old</w:delText></w:r></w:del></w:p>"
+        f"<w:p>{gone}<w:r><w:t xml:space='preserve'>tor pays </w:t></w:r></w:p>"
+        "<w:p><w:pPr><w:pStyle w:val='Heading1'/></w:pPr><w:r><w:t>now.</w:t></w:r></w:p>"
+        f"<w:p>{gone}<w:r><w:t>Before a table</w:t></w:r></w:p>{table(('a', 'b'))}"
+        f"<w:p>{gone}<w:r><w:t>The last</w:t></w:r></w:p>"
+    )
+    assert lines(document) == ["The contractor pays now.", "Before a table", "a | b", "The last"]
+    assert [span.location.paragraph for span in document.spans] == [1, 5, 6, 8]
     assert any("tracked changes" in warning for warning in document.warnings)
 
 
