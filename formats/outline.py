@@ -53,30 +53,65 @@ def outline(content: bytes, language: str) -> list[Stretch]:
     definitions = python_definitions(content) if language == "python" else None
     if definitions is None:
         definitions = definitions_in(content, language)
-    stretches = _stretches(content, _scopes(content, definitions))
+    stretches = _laid(content, definitions)
     return stretches if content.isascii() else _in_code_points(content, stretches)
 
 
-def _scopes(content: bytes, definitions: list[Definition]) -> list[_Scope]:
-    """Definitions as whole lines that nest; what shares its only line with another one is left out."""
-    scopes: list[_Scope] = []
-    around: list[_Scope] = []
+def _laid(content: bytes, definitions: list[Definition]) -> list[Stretch]:
+    """`definitions` as whole lines side by side; what shares its only line with another one is left out."""
+    row = _Row(content)
     ends = _LineEnds(content)
-    floor = 0  # where the last definition that is over ended
+    around = row.around
     for definition in definitions:
         while around and definition.start >= around[-1].definition.end:
-            floor = max(floor, around.pop().end)
+            row.close()
         if len(around) >= MAX_DEPTH:
             continue
         outer = around[-1] if around else None
-        start = max(definition.first, floor, outer.start if outer else 0)
+        start = max(definition.first, row.end)
         end = min(ends.after(definition.end), outer.end if outer else len(content))
         if start >= end or (outer and start == outer.start and _is_one_line(content, start, end, outer)):
             continue
-        scope = _Scope(start, end, (*(outer.symbol if outer else ()), *definition.names), definition)
-        scopes.append(scope)
-        around.append(scope)
-    return scopes
+        row.go_on(start)
+        symbol = (*outer.symbol, *definition.names) if outer else definition.names
+        around.append(_Scope(start, end, symbol, definition))
+    while around:
+        row.close()
+    row.go_on(len(content))
+    return row.stretches
+
+
+class _Row:
+    """Stretches side by side, as far as they have come; the innermost scope has each character."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.stretches: list[Stretch] = []
+        self.end = 0
+        self.around: list[_Scope] = []
+
+    def close(self) -> None:
+        """End the innermost scope, and the row where it does."""
+        self.go_on(self.around[-1].end)
+        self.around.pop()
+
+    def go_on(self, end: int) -> None:
+        """Go on to `end`, inside the scopes that are around."""
+        start = self.end
+        if start == end:
+            return
+        self.end = end
+        if _closes(self._content, start, end):
+            self.stretches[-1:] = [one._replace(end=end) for one in self.stretches[-1:]]
+        elif not self.around:
+            self.stretches.append(Stretch(start, end, ()))
+        elif self.around[-1].start == start:
+            _, _, symbol, (_, _, _, _, (first, last), doc) = self.around[-1]
+            signature = (max(first, start), min(last, end))
+            is_whole = signature[0] < signature[1]
+            self.stretches.append(Stretch(start, end, symbol, signature if is_whole else None, doc))
+        else:
+            self.stretches.append(Stretch(start, end, self.around[-1].symbol))
 
 
 def _is_one_line(content: bytes, start: int, end: int, outer: _Scope) -> bool:
@@ -98,37 +133,6 @@ class _LineEnds:
             end = found + 1 if found >= 0 else len(self._content)
             self._known = (offset - 1, end)
         return end
-
-
-def _stretches(content: bytes, scopes: list[_Scope]) -> list[Stretch]:
-    """`scopes`, which nest, as stretches side by side; the innermost scope has each character."""
-    edges = {0, len(content)}
-    for scope_start, scope_end, _, _ in scopes:
-        edges.add(scope_start)
-        edges.add(scope_end)
-    found: list[Stretch] = []
-    around: list[_Scope] = []
-    upcoming = 0
-    for start, end in pairwise(sorted(edges)):
-        while around and around[-1].end <= start:
-            around.pop()
-        while upcoming < len(scopes) and scopes[upcoming].start <= start:
-            around.append(scopes[upcoming])
-            upcoming += 1
-        if _closes(content, start, end):
-            found[-1:] = [one._replace(end=end) for one in found[-1:]]
-            continue
-        if not around:
-            found.append(Stretch(start, end, ()))
-            continue
-        scope_start, _, symbol, definition = around[-1]
-        if scope_start == start:
-            _, _, _, _, (first, last), doc = definition
-            signature = (max(first, start), min(last, end))
-            found.append(Stretch(start, end, symbol, signature if signature[0] < signature[1] else None, doc))
-        else:
-            found.append(Stretch(start, end, symbol))
-    return found
 
 
 def _closes(content: bytes, start: int, end: int) -> bool:
