@@ -7,9 +7,10 @@ Source:
     The notebook format, nbformat.readthedocs.io: versions 3 and 4.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from lctx.core.document import Block, Document, Location, Span
 from lctx.core.errors import DamagedSourceError, EmptySourceError, LimitError
@@ -21,6 +22,9 @@ READER = "notebook/2"
 
 _OPEN_IT = "open it in Jupyter and save it anew"
 _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_CONSTANT = re.compile(r"[:\[,]\s*-?(?:NaN|Infinity)\b")
+    r"\\u[dD][89a-fA-F]"
+)  # perhaps of a character whose other half is missing: no text holds it
 # How Python names an object that is shown as a picture, a page or a widget instead.
 _STANDS_FOR_ANOTHER = re.compile(r"<[^\n]*>$|\w+\([^\n]*\)$")
 _MARKUP = ("text/markdown", "text/latex")
@@ -60,13 +64,27 @@ def _cells_of(path: str, text: str) -> list[Mapping[str, Any]]:
     try:
         notebook = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
-        raise DamagedSourceError(path, f"it is no valid JSON ({error})", _OPEN_IT) from error
+        notebook = _with_constants(text)
+        if notebook is None:
+            raise DamagedSourceError(path, f"it is no valid JSON ({error})", _OPEN_IT) from error
     sheets = notebook.get("worksheets") if isinstance(notebook, dict) else None
     found = [notebook, *sheets] if isinstance(sheets, list) else [notebook]
     cells = [sheet["cells"] for sheet in found if isinstance(sheet, dict) and "cells" in sheet]
     if not cells or not all(isinstance(listed, list) for listed in cells):
         raise DamagedSourceError(path, "it is no Jupyter notebook: it has no cells", _OPEN_IT)
     return [cell if isinstance(cell, dict) else {} for listed in cells for cell in listed]
+
+
+def _with_constants(text: str) -> object:
+    """JSON but for NaN in it, which Python writes into tables and plots; None where it is broken otherwise."""
+    if not _CONSTANT.search(text):
+        return None
+    try:
+        notebook = json.loads(text, parse_constant=lambda _: None)
+        json.dumps(notebook, ensure_ascii=False).encode()  # half a character can be written, and is no text
+    except (ValueError, RecursionError):
+        return None
+    return cast("object", notebook)
 
 
 class _Reading:

@@ -146,7 +146,7 @@ def test_a_suffix_that_lies_is_seen_through(path, content, name):
     "content",
     [
         b'{"nbformat": 4}', b'{"nbformat": 4, "cells": 3}', b'{"worksheets": [], "nbformat": 3}', b'["cells"]', b"3",
-        b'{"cells": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"nbformat": 4, "cells": [NaN]}',
+        b'{"cells": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"nbformat": 4, "cells": NaN}', b'{"nbformat": 4, "cells": [NaN}',
     ],
 )  # fmt: skip
 def test_json_that_is_no_notebook_is_damaged(content):
@@ -176,6 +176,21 @@ def test_a_notebook_without_a_word_says_so():
     """This test ensures that blank cells are an empty source, not an empty document."""
     with pytest.raises(EmptySourceError, match="cells hold nothing"):
         read([{"cell_type": "code", "source": "\n", "outputs": []}])
+
+
+def test_numbers_that_are_none_do_no_harm():
+    """This test ensures that NaN and Infinity, which Python writes into plots, keep nobody from reading the cells."""
+    plot = {
+        "output_type": "display_data",
+        "data": {"plot": {"y": [float("nan"), float("-inf"), 1]}, "text/plain": "Figure"},
+    }
+    content = notebook([*CELLS, {"cell_type": "code", "source": "plot()", "outputs": [plot]}])
+    assert b"NaN" in content
+    document = read_notebook("a.ipynb", content)
+    assert place(document, "plot()")[0] == "cell 7"
+    assert "\U0001f600" in read_notebook("a.ipynb", content.replace(b"plot()", b"\\ud83d\\ude00")).text
+    with pytest.raises(DamagedSourceError, match="no valid JSON"):
+        read_notebook("a.ipynb", content.replace(b"plot()", b"\\ud800"))
 
 
 def test_an_escaped_half_of_a_character_is_no_crash():
