@@ -98,16 +98,16 @@ class Pieces:
             return  # each line is drawn in one go
         is_plain = not any(space in self.text for space in _NOT_PLAIN)
         every, likely = (_PLAIN_SPACE, _PLAIN_MAY_PART) if is_plain else (_SPACE, _MAY_PART)
-        self._measure(self._stretched(), likely)
+        stretched = self._stretched()
+        known = set(stretched)
         long = [
             number
             for number, (start, end) in enumerate(self.lines)
-            if end - start >= _LONG and number not in self.gaps
+            if end - start >= _LONG and number not in known
         ]
-        self._measure(long[:: max(len(long) // _SAMPLES, 1)], every)
+        self._measure((stretched, likely), (long[:: max(len(long) // _SAMPLES, 1)], every))
         if self._num_suspects() >= _SUSPECTS:
-            self.gaps.clear()
-            self._measure(range(len(self.lines)), every)
+            self._measure((range(len(self.lines)), every))
             self.is_suspect = self._num_suspects() >= MIN_COLUMN_LINES
 
     def pieces(self, numbers: Iterable[int] | None = None) -> list[Line]:
@@ -158,11 +158,11 @@ class Pieces:
             if end - start >= _LONG and number in self.gaps
         )
 
-    def _measure(self, numbers: Iterable[int], spaces: re.Pattern[str]) -> None:
-        """Find the gaps of these lines, where they are not known yet."""
+    def _measure(self, *parts: tuple[Iterable[int], re.Pattern[str]]) -> None:
+        """Find the gaps of these lines, each part of them at the spaces that its pattern finds."""
         words: list[int] = []
-        for number in numbers:
-            if number not in self.gaps:
+        for numbers, spaces in parts:
+            for number in numbers:
                 self.gaps[number] = []
                 words += [found.end() for found in spaces.finditer(self.text, *self.lines[number])]
         count = len(words)
