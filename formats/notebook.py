@@ -23,8 +23,6 @@ READER = "notebook/2"
 _OPEN_IT = "open it in Jupyter and save it anew"
 _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _CONSTANT = re.compile(r"[:\[,]\s*-?(?:NaN|Infinity)\b")
-    r"\\u[dD][89a-fA-F]"
-)  # perhaps of a character whose other half is missing: no text holds it
 # How Python names an object that is shown as a picture, a page or a widget instead.
 _STANDS_FOR_ANOTHER = re.compile(r"<[^\n]*>$|\w+\([^\n]*\)$")
 _MARKUP = ("text/markdown", "text/latex")
@@ -76,7 +74,7 @@ def _cells_of(path: str, text: str) -> list[Mapping[str, Any]]:
 
 
 def _with_constants(text: str) -> object:
-    """JSON but for NaN in it, which Python writes into tables and plots; None where it is broken otherwise."""
+    """JSON but for NaN in it, which Python writes into plots; None where it is broken otherwise."""
     if not _CONSTANT.search(text):
         return None
     try:
