@@ -254,11 +254,13 @@ class Document:
         position = max(text.rfind(sign, span.start, start) + 1, body)
         if text.startswith("\\", position) and position > body:
             position = text.rfind(sign, span.start, position - 1) + 1
-        removed, added, remarks = (
-            len(re.findall(f"{sign}{signs}", text[body - 1 : position]))
-            for signs in (rf"[ +]{{0,{num_signs - 1}}}-", r"\+", r"\\")
-        )
-        num_lines = text.count(sign, body, position) - remarks
+        if num_signs == 1:
+            removed = text.count(f"{sign}-", body - 1, position)
+        else:
+            signs = rf"{sign}[ +]{{0,{num_signs - 1}}}-"
+            removed = len(re.findall(signs, text[body - 1 : position]))
+        added = text.count(f"{sign}+", body - 1, position)
+        num_lines = text.count(sign, body, position) - text.count(f"{sign}\\", body - 1, position)
         old_line += num_lines - added if old_line else 0  # a merge has several old sides
         new_line += num_lines - removed
         old: tuple[int, int] | None = None
