@@ -31,7 +31,7 @@ _COMMENT = rb"#[^\n]*+"
 _BROKEN = rb"\\\r?\n"
 _END = rb"(?:\n|\Z)"
 _ODD = rb"'\"#\\`$?\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff"
-"""What begins a string, a comment or a broken line; and what code holds elsewhere than in names at most."""
+"""What begins a string, a comment or a broken line; and what code holds in names at most, if at all."""
 _NAME = rb"[A-Za-z_]\w*+"
 _TABLE = rb"(?!(?:else|try|finally)\b)" + _NAME + rb"[ ]*+[:=](?!=)"
 # Not what begins a definition, a decorator or, in the last line of a file, a comment.
@@ -59,8 +59,9 @@ def _pattern(white: bytes) -> re.Pattern[bytes]:
     parts[b"rest"] = rb";(?:[^\r\n%(odd)b]++|%(string)b|%(broken)b)*+" % parts
     parts[b"blank"] = rb"(?:[ \t\f\r]*+\n|[ \t]*+%(comment)b\n?+)*+" % parts
     parts[b"line_end"] = rb"(?:%(comment)b|\r)?+\n%(blank)b" % parts
-    parts[b"doc"] = rb"[fFrRbBuU]{0,2}+%(string)b)(?=[ ]*+(?:;|(?:%(comment)b|\r)?%(end)b)" % parts
-    parts[b"text"] = rb"[fFrRbBuU]{0,2}+['\"]"
+    parts[b"text"] = rb"[fFrRbBuU]{0,2}+%(string)b" % parts
+    parts[b"alone"] = rb"(?=[ ]*+(?:;|(?:%(comment)b|\r)?%(end)b))" % parts
+    parts[b"no_text"] = rb"(?![fFrRbBuU]{0,2}+['\"])"
     # Lines of a block, whatever their brackets: `_is_balanced` looks at these later, where it matters.
     parts[b"block"] = rb"[^\r\n%(odd)b]++|%(string)b|%(broken)b" % parts
     parts[b"short"] = rb"[^()\[\]{}\r\n%(odd)b]++|%(string)b|%(header)b|%(broken)b" % parts
@@ -70,14 +71,17 @@ def _pattern(white: bytes) -> re.Pattern[bytes]:
         rb"(?:(?!(?:await|not|yield)\b)%(name)b(?:[.]%(name)b)*+(?=[(])|(?=[\[{]))%(brackets)b"
         rb"(?=[ ]*+(?:%(comment)b|\r)?%(end)b)" % parts
     )
+    # A header, and its block as far as nothing else is defined in it: all of it, mostly. Groups stand outside
+    # of what is taken for good (`*+`), where Python 3.11 loses them.
     parts[b"definition"] = (
         rb"(?:(?:async[ ]++)?def|class)[ ]++(?P<name>%(name)b)"
         rb"(?:[^()\[\]{}:;\r\n%(odd)b]++|%(header)b|%(string)b)*+(?P<colon>:)[ ]*+"
-        rb"(?:(?P<short>(?![#\r\n])(?:(?P<short_doc>%(doc)b)|(?!%(text)b))(?:%(short)b)*+)"
+        rb"(?:(?P<short>(?![#\r\n])(?:(?P<short_doc>%(text)b)%(alone)b|%(no_text)b)(?:%(short)b)*+)"
         rb"|(?P<between>%(line_end)b)(?=(?P<inner>(?P=indent)%(white)b++)[!\"$-~])"
-        rb"(?:(?P=inner)%(other)b(?:(?P<doc>%(doc)b)|(?!%(text)b))"
+        rb"(?:(?P=inner)%(other)b(?:(?P<doc>%(text)b)%(alone)b|%(no_text)b)"
         rb"(?:%(block)b|%(line_end)b(?P=inner)[ \t]*+%(other)b)*+|))" % parts
     )
+    # Lines of a block; a decorator; lines that are in no block, each of them whole.
     parts[b"statement"] = (
         rb"(?:(?<=%(white)b)%(other)b(?P<block>(?:%(block)b|%(line_end)b(?P=indent)[ \t]*+%(other)b)*+)"
         rb"|(?:(?P<mark>@)|(?<!%(white)b)(?:(?=%(table)b)(?P<table>%(name)b)[ ]*+"
