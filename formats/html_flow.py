@@ -136,6 +136,8 @@ class Flow:
             return "heading"
         if role in {"table", "row", "cell"}:
             return self._role_in_layout(role)
+        if tag == "template" and "shadowrootmode" in attributes:
+            return "block"  # it is shown where it stands
         if tag == "option":
             return "block" if "selected" in attributes else "unseen"
         if role == "title":

@@ -118,6 +118,12 @@ def test_what_is_no_text_of_the_page_is_left_out(unseen):
     assert (document.text, document.warnings) == ("before\nafter\n", ())
 
 
+def test_what_a_template_shows_where_it_stands_is_read():
+    """This test ensures that a declared shadow root, as pages are saved with, is text, and that its style stays inside."""
+    page = "<p>a</p><x-card><template shadowrootmode=open><style>p{display:none}</style><b>in card</b></template></x-card><p>b"
+    assert lines(page) == ["a", "in card", "b"]
+
+
 def test_forms_show_what_is_filled_in():
     """This test ensures that the values a person sees in a saved form are read."""
     assert lines("<p>Name <input value='Ann Lee'> <select><option>a<option selected>b</select><textarea>x\ny</textarea>") == [
