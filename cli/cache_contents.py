@@ -19,6 +19,7 @@ _NAMES = {
     "document": "documents",
     "file": "files at rest",
     "counts": "token counts",
+    "terms": "terms of chunks",
     "embedded_profile": "models' profiles",
     "directory_profile": "models' profiles",
     "gguf_profile": "models' profiles",

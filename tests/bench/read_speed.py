@@ -135,7 +135,8 @@ class Home:
         """Empty the cache, and build the model's vocabulary anew; at first put the model together as well."""
         self.lctx("cache", "clear")
         note = self.folder / "note.txt"
-        note.write_text("The board approved the budget.\n", "utf-8")
+        # Long, so that what is worked out once for a model's long texts is kept as well.
+        note.write_text("The board approved the budget.\n" * 60_000, "utf-8")
         self.lctx("plan", note, "--raw")
 
     def lctx(self, *words, keep=False):
