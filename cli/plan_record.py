@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from lctx.cli.sources import Reading
+from lctx.core.answering.schema import schema_of
 from lctx.core.answering.wire import SCHEMA_VERSION, ErrorPart, TimingsPart, UnreadableRow
 from lctx.core.answering.wire_plan import PlanPart, plan_part, utf8
 from lctx.core.errors import ExitCode, LctxError
@@ -174,8 +175,7 @@ def record_of_plan(planning: Planning, code: ExitCode, total_s: float) -> PlanRe
 
 def plan_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a `PlanRecord`."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A plan of lctx"}
-    return head | msgspec.json.schema(PlanRecord)
+    return schema_of(PlanRecord, "A plan of lctx")
 
 
 def fit_part(fit: Fit) -> FitPart:

@@ -9,6 +9,7 @@ import msgspec
 from lctx.cli.plan_record import SkippedRow
 from lctx.cli.read_outline import OutlineEntry
 from lctx.cli.where import Quote
+from lctx.core.answering.schema import schema_of
 from lctx.core.answering.wire import (
     SCHEMA_VERSION,
     ErrorPart,
@@ -231,5 +232,4 @@ def read_record(
 
 def read_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a `ReadRecord`."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Sources as lctx reads them"}
-    return head | msgspec.json.schema(ReadRecord)
+    return schema_of(ReadRecord, "Sources as lctx reads them")

@@ -66,6 +66,8 @@ HEAVY = (
     "docx",
     "tree_sitter",
     "lxml",
+    "tinycss2",
+    "cssselect2",
     "tokenizers",
     "tiktoken",
     "jinja2",

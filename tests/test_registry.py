@@ -94,7 +94,7 @@ def test_finding_out_costs_no_reader():
     code = (
         "import sys; from lctx.formats.registry import format_of; import lctx.formats.sources as s;"
         "format_of('a.py', b'x'); s.find_sources(['.'], include=[]);"
-        "heavy = {'lxml', 'docx', 'pypdf', 'pypdfium2', 'charset_normalizer', 'importlib.metadata'};"
+        "heavy = {'lxml', 'tinycss2', 'docx', 'pypdf', 'pypdfium2', 'charset_normalizer', 'importlib.metadata'};"
         "print(*sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lctx.core.answering.answer import AnswerReady, Coverage, CoverageRow
+from lctx.core.answering.schema import schema_of
 from lctx.core.answering.wire_plan import PlanPart, plan_part, utf8
 from lctx.core.citing.citation import Citation
 from lctx.core.document import Location
@@ -292,9 +293,7 @@ def encode(record: object, *, indent: int = 0) -> bytes:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of an `AnswerRecord`."""
-    schema = msgspec.json.schema(AnswerRecord)
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "An answer of lctx"}
-    return head | schema
+    return schema_of(AnswerRecord, "An answer of lctx")
 
 
 def _plain(value: object) -> str:
