@@ -140,8 +140,9 @@ class Home:
         """Empty the cache, and build the model's vocabulary anew; at first put the model together as well."""
         self.lctx("cache", "clear")
         note = self.folder / "note.txt"
-        # Long, so that what is worked out once for a model's long texts is kept as well.
-        note.write_text("The board approved the budget.\n" * 60_000, "utf-8")
+        # So long, and no two lines alike, that what is worked out once for a model's long texts is kept as well.
+        lines = (f"{number}. The board approved the budget.\n" for number in range(60_000))
+        note.write_text("".join(lines), "utf-8")
         self.lctx("plan", note, "--raw")
 
     def lctx(self, *words, keep=False):
