@@ -24,6 +24,7 @@ _UNSEEN_CLASS = (
 _UNSEEN = re.compile(rf"\r\n?|[\ufffe\u00ad]|[{_UNSEEN_CLASS}]")
 _ANY_UNSEEN = re.compile(rf"[\r\ufffe\u00ad{_UNSEEN_CLASS}]")
 _SEEN_ASCII = bytes([*b"\t\n", *range(0x20, 0x7F)])
+_PART_CHARS = 1 << 20  # looked at in one go: a large text is not held three times
 _LINE_HYPHEN = re.compile(r"\ufffe(?:\r\n|\r|\n)?|\u00ad")
 _LINE_END = re.compile(r"\r\n|\r|\u2028|\u2029|\x0c")
 
@@ -42,11 +43,18 @@ def visible(text: str) -> str:
 
     A line ends with a newline whatever ended it, and a hyphen that a typesetter made at its end is a hyphen.
     """
-    # Nearly all text is clean, and its ASCII is passed over ten times as fast as a pattern would.
-    doubtful = text.encode("utf-8", "surrogatepass").translate(None, _SEEN_ASCII)
-    if not doubtful or not _ANY_UNSEEN.search(doubtful.decode("utf-8", "surrogatepass")):
-        return text
-    return _UNSEEN.sub(_visible, text)
+    return text if _is_all_seen(text) else _UNSEEN.sub(_visible, text)
+
+
+def _is_all_seen(text: str) -> bool:
+    """Whether `text` holds nothing to write otherwise, as nearly all texts do."""
+    for start in range(0, len(text), _PART_CHARS):
+        # ASCII is passed over ten times as fast as a pattern would.
+        part = text[start : start + _PART_CHARS].encode("utf-8", "surrogatepass")
+        doubtful = part.translate(None, _SEEN_ASCII)
+        if doubtful and _ANY_UNSEEN.search(doubtful.decode("utf-8", "surrogatepass")):
+            return False
+    return True
 
 
 def _visible(found: re.Match[str]) -> str:

@@ -289,6 +289,14 @@ def test_what_a_terminal_would_obey_is_shown():
     )
 
 
+@pytest.mark.parametrize("at", [0, 1, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20 - 1])
+def test_a_large_text_is_clean_all_through(at):
+    """This test ensures that no part of a large text is passed over."""
+    text = "plain\n" * 2**19
+    assert visible(text) is text
+    assert visible(f"{text[:at]}\x1b{text[at + 1 :]}") == f"{text[:at]}\\x1b{text[at + 1 :]}"
+
+
 @pytest.mark.parametrize("around", ["", "plain\n\ttext", "naïve – 汉字 \U0001f600"])
 def test_no_sign_is_unseen_whatever_stands_around_it(around):
     """This test ensures that text is told to be clean only where it holds none of what a person cannot see."""
