@@ -27,7 +27,7 @@ from lctx.formats.pdf_structure import blocks_of
 from lctx.formats.pdf_wire import Attachment, Entry, Extras, Page, XfaForm
 from lctx.formats.reader import DEFAULTS, ReadOptions
 
-READER = "pdf/2"
+READER = "pdf/3"
 
 _PDFIUM = "lctx.formats.pdf_pdfium:read_pages"
 _CUT_OFF = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from lctx.core.document import Block, Document, Link, Span
+from lctx.core.document import Block, Document, Link, Location, Span
 from lctx.core.errors import SourceError
 from lctx.formats.child import Ceilings, run_in_child
 from lctx.formats.pdf_extras import shown_name
@@ -115,9 +115,8 @@ def _joined(document: Document, attachment: Document, name: str) -> Document:
         Span(
             offset + span.start,
             offset + (span.end if span.end < len(attachment.text) else len(text)),
-            replace(
-                span.location, pages=None, page_labels=None, lines=None, box=None, part=_part(name, span)
-            ),
+            _placed(span, name),
+            _first_line(span),
         )
         for span in attachment.spans
     ]
@@ -139,6 +138,24 @@ def _joined(document: Document, attachment: Document, name: str) -> Document:
         hidden=(*document.hidden, *((offset + start, offset + end) for start, end in attachment.hidden)),
         warnings=(*document.warnings, *(f"attachment {name}: {warning}" for warning in attachment.warnings)),
     )
+
+
+def _placed(span: Span, name: str) -> Location:
+    """Where a span of an attachment stands: in a part of the whole, in which lines are counted anew."""
+    return replace(
+        span.location,
+        pages=None,
+        page_labels=None,
+        lines=None,
+        box=None,
+        part=_part(name, span),
+        lines_of_part=_first_line(span) is not None,
+    )
+
+
+def _first_line(span: Span) -> int | None:
+    """Of the part; the hunk of a diff names the lines of another file."""
+    return None if span.sides else span.first_line
 
 
 def _part(name: str, span: Span) -> str:

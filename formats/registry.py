@@ -92,7 +92,7 @@ def _read_text(path: str, content: bytes, options: ReadOptions = DEFAULTS, /) ->
     return read_text(path, content, options)
 
 
-PDF = Format("pdf", "pdf/2", (".pdf",), _read_pdf, runs_in="child")
+PDF = Format("pdf", "pdf/3", (".pdf",), _read_pdf, runs_in="child")
 WORD = Format("docx", "word/3", (".docx", ".docm", ".dotx", ".dotm"), _read_word, runs_in="worker")
 MARKDOWN = Format(
     "markdown",
@@ -104,7 +104,7 @@ MARKDOWN = Format(
 HTML = Format("html", "html/2", (".html", ".htm", ".xhtml", ".xht"), _read_html, runs_in="worker")
 NOTEBOOK = Format("notebook", "notebook/2", (".ipynb",), _read_notebook, runs_in="worker")
 DIFF = Format("diff", "diff/2", (".diff", ".patch"), _read_diff, runs_in="worker")
-CODE = Format("code", "code/2", (), _read_code, runs_in="worker")
+CODE = Format("code", "code/3", (), _read_code, runs_in="worker")
 TEXT = Format(
     "text",
     "text/1",

@@ -6,7 +6,7 @@ from lctx.formats.grammars import has_grammar
 from lctx.formats.languages import language_of
 from lctx.formats.reader import DEFAULTS, ReadOptions, one_span, sha256_of
 
-READER = "code/2"
+READER = "code/3"
 
 
 def read_code(path: str, content: bytes, _options: ReadOptions = DEFAULTS) -> Document:

@@ -296,9 +296,12 @@ def test_attached_files_are_read_as_what_they_are():
         ("attachment notes.md", "# Costs\n\nTwelve euros.\n"),
         ("attachment plain.txt", "no newline\n"),
     ]
+    second = document.text.index("Page two")
+    assert document.locate(second, second + 8).part_and_lines == "attachment a.pdf, page 2, line 1"
     start = document.text.index("Twelve")
     place = document.locate(start, start + 6)
-    assert (place.pages, place.lines, place.heading) == (None, None, ("notes.md", "Costs"))
+    assert place.part_and_lines == "attachment notes.md, line 3"
+    assert (place.pages, place.lines, place.heading) == (None, (3, 3), ("notes.md", "Costs"))
     assert document.locate(0, 3).pages == (1, 1)
     assert document.warnings == ()
 
