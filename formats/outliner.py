@@ -34,7 +34,7 @@ main()
 """
 
 
-def outline_apart(content: bytes, language: str) -> tuple[list[Stretch], str | None]:
+def outline_of(content: bytes, language: str) -> tuple[list[Stretch], str | None]:
     """The outline of a file in UTF-8; or none, and a sentence that says why.
 
     A crash of the parser never ends this process, unless that is one that `parse_here` said may end.

@@ -29,10 +29,10 @@ def _blocks(text: str, language: str) -> tuple[tuple[Block, ...], tuple[str, ...
     """One block for each definition and for what stands between them; none where there is no outline."""
     if not has_grammar(language):
         return (), ()
-    from lctx.formats.outliner import outline_apart
+    from lctx.formats.outliner import outline_of
 
     # A lone surrogate has no bytes; "?" takes the place of one character with one.
-    stretches, warning = outline_apart(text.encode("utf-8", "replace"), language)
+    stretches, warning = outline_of(text.encode("utf-8", "replace"), language)
     blocks = tuple(
         Block("code", one.start, one.end, symbol=one.symbol, signature=one.signature, doc=one.doc)
         for one in stretches

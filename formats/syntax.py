@@ -1,6 +1,6 @@
 """What tree-sitter finds in a source file: its definitions, comments and docstrings, in bytes.
 
-Runs in a child process (`outline_child.py`): the parser is C, and there are texts that crash it.
+Runs in a process that may die of it (`outliner.py`): the parser is C, and there are texts that crash it.
 """
 
 from dataclasses import dataclass, field

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lctx.formats import outliner
 from lctx.formats.definitions import QUERIES
 from lctx.formats.outline import MAX_DEPTH, Stretch, outline
-from lctx.formats.outliner import MAX_BYTES, outline_apart
+from lctx.formats.outliner import MAX_BYTES, outline_of
 
 # For each language a text, and of each definition: its symbol, its signature, and what documents it.
 SAMPLES = {
@@ -568,26 +568,26 @@ def test_any_text_gives_stretches_side_by_side(text, language):
 def test_hostile_code_is_read_by_line(language, text):
     """This test ensures that what exhausts or crashes a parser ends its process only, and in little time."""
     started = time.process_time()
-    stretches, why = outline_apart(text, language)
+    stretches, why = outline_of(text, language)
     assert why is None or not stretches
     assert time.process_time() - started < 2
-    assert outline_apart(b"def f(): pass\n", "python")[0][0].symbol == ("f",)
+    assert outline_of(b"def f(): pass\n", "python")[0][0].symbol == ("f",)
 
 
 def test_a_crash_takes_down_the_child_alone():
     """This test ensures that a child that dies in the middle is said, and the next file has a new one."""
-    assert outline_apart(b"def f(): pass\n", "python")[1] is None
+    assert outline_of(b"def f(): pass\n", "python")[1] is None
     child = outliner._idle[-1]
     child._process.kill()
     child._process.wait()
-    stretches, why = outline_apart(b"def f(): pass\n", "python")
+    stretches, why = outline_of(b"def f(): pass\n", "python")
     assert not stretches
     assert "read by line" in why
-    assert outline_apart(b"def f(): pass\n", "python")[1] is None
+    assert outline_of(b"def f(): pass\n", "python")[1] is None
 
 
 def test_too_large_a_file_is_read_by_line():
     """This test ensures that no parser is given what would fill the memory, and that it is said."""
-    stretches, why = outline_apart(b"x = 1\n" * (MAX_BYTES // 6 + 1), "python")
+    stretches, why = outline_of(b"x = 1\n" * (MAX_BYTES // 6 + 1), "python")
     assert not stretches
     assert "larger than 2 MiB" in why
