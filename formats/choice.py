@@ -40,8 +40,6 @@ class Choice:
 
 
 def _chosen(option: str, patterns: Iterable[str]) -> "GitIgnoreSpec | None":
-    from pathspec import GitIgnoreSpec
-
     chosen: list[GitIgnoreSpecPattern] = []
     for line in patterns:
         read = patterns_of(line)
@@ -50,4 +48,8 @@ def _chosen(option: str, patterns: Iterable[str]) -> "GitIgnoreSpec | None":
                 f"{option} {line!r}: not a pattern as .gitignore has them", "for example '*.py' or 'docs/'"
             )
         chosen += read
-    return GitIgnoreSpec(chosen) if chosen else None
+    if not chosen:
+        return None
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec(chosen)
