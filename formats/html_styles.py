@@ -15,7 +15,7 @@ MAX_STYLE_CHARS = 1024 * 1024
 """Longer sheets are not applied: a second goes by for each million of characters."""
 MAX_RULES = 10_000
 """The most rules about what is seen that are applied."""
-MAX_TESTS = 5_000_000
+MAX_TESTS = 3_000_000
 """How often the parts of selectors are tried on the elements of one page."""
 
 _MAX_NESTING = 8  # of @media in @supports in @layer

@@ -132,4 +132,4 @@ def test_hostile_sheets_cost_no_time(style, body):
     started = time.process_time()
     with contextlib.suppress(EmptySourceError):
         read(f"<style>{style}</style>{body}")
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 20  # four times what it takes: coverage looks at every line
