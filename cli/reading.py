@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lctx.cli.stamps import Seen, stamp_in
 from lctx.core.document import Document
@@ -44,7 +44,8 @@ class Opened:
         Raises:
             SourceError: Its reader can make nothing of it.
         """
-        return self.format.read(self.path, self.content, options)
+        document = self.format.read(self.path, self.content, options)
+        return document if options.password is None else replace(document, is_protected=True)
 
     @property
     def seen(self) -> Seen | None:
@@ -109,6 +110,6 @@ def read_document(
     if kept is not None:
         return kept
     document = opened.read(options)
-    if options.password is None:
+    if not document.is_protected:
         cache.put(document)
     return document

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lctx.cli.reading import Opened, Passed, open_files
 from lctx.cli.reading_process import ReadingProcess
@@ -148,7 +148,7 @@ class BatchReader:
                 document = opened.read(self.options)
             except SourceError as error:
                 return error
-            if self.options.password is not None:
+            if document.is_protected:
                 return document
             packed = encode_document(document) if self.cache.values.is_kept else None
             if packed is not None:
@@ -204,4 +204,6 @@ class BatchReader:
             if not answer.is_known:
                 self._values[key_of(answer.sha256, answer.reader)] = answer.document
             self._remember(job, Seen(answer.stamp, answer.sha256, answer.reader) if answer.stamp else None)
+        elif not answer.is_known:
+            document = replace(document, is_protected=True)
         return document

@@ -154,6 +154,7 @@ class Document:
         hidden: Stretches that nobody who looks at the source can see (white on white, outside the page,
             marked as hidden): sorted, apart. They stay in `text`, enter no prompt, and are reported.
         offset: Where `text` begins in all that the reader read, for a part of a source ("a.pdf#10-40").
+        is_protected: Whether it may have taken a password to read it: nothing of it is kept anywhere.
     """
 
     path: str
@@ -168,6 +169,7 @@ class Document:
     links: tuple[Link, ...] = ()
     hidden: tuple[tuple[int, int], ...] = ()
     offset: int = 0
+    is_protected: bool = False
 
     def __post_init__(self) -> None:
         edges = [0, *(span.end for span in self.spans)]

@@ -58,6 +58,17 @@ def test_terms_are_kept(tmp_path, made):
     assert made == ["elsewhere", "", "new one", "airport report"]
 
 
+def test_terms_of_what_a_password_opened_are_not_kept(tmp_path):
+    """This test ensures that no word of a protected document reaches the disk, beside another that is kept."""
+    secret, other = document(TEXT.replace("runway", "verdict"), is_protected=True), document(TEXT)
+    assert len(list(chunk_terms(chunks_of(secret, other), ByteCache(tmp_path)))) == len(
+        chunks_of(secret, other)
+    )
+    kept = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
+    assert b"runway" in kept
+    assert b"verdict" not in kept
+
+
 def test_some_chunks_of_a_document_are_kept_apart(tmp_path):
     """This test ensures that a choice of chunks never gets the terms of another choice."""
     chunks = chunks_of(document("".join(f"word{number} here\n" for number in range(500))))

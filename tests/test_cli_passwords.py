@@ -17,12 +17,15 @@ from cli_answers import LCTX, environment, run_lctx
 from msoffcrypto.format.ooxml import OOXMLFile
 from pdf_files import encrypted, pdf_of
 
-from lctx.cli import passwords
+from lctx.cli import passwords, reading_run
 from lctx.cli.commands_sources import request_of
 from lctx.cli.notes import Notes
 from lctx.cli.passwords import Passwords
+from lctx.cli.reading_run import Run
+from lctx.core.document import Document
 from lctx.core.document_cache import DocumentCache
 from lctx.core.storage import ByteCache
+from lctx.formats.reader import ReadOptions
 from lctx.formats.sources import find_sources
 
 # A session of its own, whose terminal is standard error; standard input is no terminal.
@@ -118,6 +121,19 @@ def test_a_password_is_nowhere_but_where_it_was_given(folder, tmp_path):
     for command in ("ask", "plan", "read"):
         told = " ".join(run_lctx(tmp_path, command, "--help").stdout.decode().split())
         assert "Other users may see it here: LCTX_PASSWORD hides it." in told
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_a_password_opened_says_so(folder, tmp_path, cores, monkeypatch):
+    """This test ensures that what is worked out of it later knows, too, that nothing may be kept."""
+    monkeypatch.setattr(reading_run, "MIN_BYTES", 0)
+    cache = DocumentCache(ByteCache(tmp_path / "cache"))
+    found = find_sources([str(folder)])
+    options = ReadOptions(password=SECRET)
+    documents = list(Run(found.files, cache, options, lambda _: None, cores=cores))
+    assert [one.is_protected for one in documents] == [True] * 3  # the note was read with it as well
+    again = list(Run(found.files, cache, ReadOptions(), lambda _: None, cores=cores))
+    assert [isinstance(one, Document) and one.is_protected for one in again] == [False] * 3
 
 
 def test_an_engine_inherits_no_password(monkeypatch):

@@ -102,6 +102,15 @@ def test_one_value_is_kept_for_each_document(folder):
     assert counted([sources[3], document("new"), sources[0]], kept) == ["new"]
 
 
+def test_counts_of_what_a_password_opened_are_not_kept(folder):
+    """This test ensures that nothing is left of a protected document, beside another that is kept."""
+    sources = [document("a b " * 3000, is_protected=True), document("c d e\n" * 2000)]
+    kept = ByteCache(folder)
+    counted(sources, kept)
+    assert kept.usage().kinds["counts"][0] == 1
+    assert {text[:4] for text in counted(sources, kept)} == {"a b "}
+
+
 def test_equal_text_is_counted_once(folder):
     """This test ensures that repeated pages cost one count."""
     asked = counted([document("same text " * 5000), document("same text " * 6000)], ByteCache(folder))

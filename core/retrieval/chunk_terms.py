@@ -21,7 +21,7 @@ def chunk_terms(chunks: Sequence[Chunk], cache: ByteCache) -> Iterator[str]:
 
     Args:
         chunks: Those of one document stand together.
-        cache: A value that is missing or damaged is made anew.
+        cache: A value that is missing or damaged is made anew. Of what a password opened nothing is kept.
     """
     runs = [list(run) for _, run in groupby(chunks, lambda chunk: id(chunk.document))]
     keys = list(map(_key, runs))
@@ -30,7 +30,8 @@ def chunk_terms(chunks: Sequence[Chunk], cache: ByteCache) -> Iterator[str]:
         kept = _unpacked(value, len(run))
         if kept is None:
             kept = _terms_below(run)
-            values[key] = _BETWEEN.join(kept).encode()
+            if not run[0].document.is_protected:
+                values[key] = _BETWEEN.join(kept).encode()
         name = " ".join(terms(PurePath(run[0].document.path).stem))
         yield from (f"{name} {below}" for below in kept)
     cache.put_many(values)

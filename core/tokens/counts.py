@@ -21,7 +21,7 @@ def cut_and_count(
     Args:
         tokenizer: Its hash is part of the key: another vocabulary, another count.
         documents: In any order; those with the same bytes, read alike, are kept as one, whatever their path.
-        cache: A value that is missing or damaged is made anew.
+        cache: A value that is missing or damaged is made anew. Of what a password opened nothing is kept.
     """
     keys = [f"counts {tokenizer.hash} {cut_name(document)}" for document in documents]
     kept = [_unpacked(*one) for one in zip(cache.get_many(keys), documents, strict=True)]
@@ -45,6 +45,8 @@ def cut_and_count(
     values: dict[str, bytes] = {}
     for number in missing:
         counts[number] = new = [counted[places[chunk.text]] for chunk in chunks[number]]
+        if documents[number].is_protected:
+            continue
         values[keys[number]] = array(_ITEM, [chunk.end for chunk in chunks[number]] + new).tobytes()
     cache.put_many(values)
     return tuple(chain.from_iterable(chunks)), tuple(chain.from_iterable(counts))
