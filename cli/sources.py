@@ -56,7 +56,7 @@ def reading_of(
         stdin: Whether the first is that of standard input.
         contents: What `read_each` filled; by the end of `results` it is whole.
     """
-    with _collecting_no_garbage():
+    with collecting_rarely():
         results = list(results)
     late = {one.file: result for one, result in zip(found.files, results[stdin:], strict=True)}
     found = found.passing_over(
@@ -130,18 +130,6 @@ def collecting_rarely() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*usual)
-
-
-@contextmanager
-def _collecting_no_garbage() -> Iterator[None]:
-    """A stretch in which no garbage is looked for: documents are none, and are a million objects."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def nothing_read(unreadable: Sequence[SourceError]) -> SourceError:

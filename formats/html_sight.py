@@ -70,9 +70,8 @@ class Sight:
         self.changed_at = -1
         self._styles = styles
         self._path: list[Element] = []
-        self._changes: list[
-            tuple[int, int]
-        ] = []  # how deep elements stand that are not as what is around them
+        # What held before each element that is not as what is around it: `changed_at` and the state.
+        self._changes: list[tuple[int, int]] = []
         self._state = _SEEN
 
     def enter(self, tag: str, attributes: Mapping[str, str], depth: int) -> None:

@@ -76,19 +76,11 @@ def read_bytes(source: SourceFile) -> bytes:
     return cast("bytes", _read(source, judged=True)[0])  # only what is not judged can be skipped
 
 
-def read_source(source: SourceFile) -> bytes | Skipped:
+def read_with_status(source: SourceFile) -> tuple[bytes | Skipped, os.stat_result | None]:
     """The content of `source`, whole, or why nobody would read a file that was found in a folder.
 
-    Raises:
-        SourceError: As `read_bytes` does.
-    """
-    return read_with_status(source)[0]
-
-
-def read_with_status(source: SourceFile) -> tuple[bytes | Skipped, os.stat_result | None]:
-    """As `read_source`, and what the system said of the file when it was opened and still says.
-
-    The latter is None where something about the file changed while it was read, and for standard input.
+    And what the system said of the file when it was opened and still says: None where something about the
+    file changed while it was read, and for standard input.
 
     Raises:
         SourceError: As `read_bytes` does.

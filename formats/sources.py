@@ -22,7 +22,6 @@ from lctx.formats.source_file import (
     noise_in,
     not_regular,
     read_bytes,
-    read_source,
     read_stdin,
     read_with_status,
     told,
@@ -38,7 +37,6 @@ __all__ = [
     "find_sources",
     "names_source",
     "read_bytes",
-    "read_source",
     "read_stdin",
     "read_with_status",
 ]
@@ -114,7 +112,7 @@ def find_sources(
         exclude: Patterns of what is not taken from a folder.
         use_ignores: Whether git and .gitignore files have a say in what belongs to a folder.
         look_inside: Whether a folder's files are opened to see whether anybody would read them. Without, only
-            their names are judged: `read_source` does the rest, and `Found.passing_over` notes it.
+            their names are judged: `read_with_status` does the rest, and `Found.passing_over` notes it.
 
     Raises:
         UsageError: A pattern, or a range of pages, cannot be read.

@@ -19,7 +19,7 @@ from lctx.core.document_cache import DocumentCache
 from lctx.core.errors import DamagedSourceError, LimitError, MissingSourceError, SourceError
 from lctx.core.storage import ByteCache
 from lctx.formats.pdf import read_pdf
-from lctx.formats.sources import SourceFile, find_sources, read_bytes, read_source
+from lctx.formats.sources import SourceFile, find_sources, read_bytes, read_with_status
 
 __all__ = ["own_git_settings"]
 
@@ -240,7 +240,8 @@ def test_a_hundred_thousand_files_are_all_found(tmp_path):
         assert (len(found.files), found.skipped, found.errors) == (100_000, (), ())
         assert [one.path for one in found.files] == sorted(one.path for one in found.files)
         assert all(
-            read_source(found.files[place]) == b"%d\n" % (place // 1000) for place in range(7, 100_000, 997)
+            read_with_status(found.files[place])[0] == b"%d\n" % (place // 1000)
+            for place in range(7, 100_000, 997)
         )
     finally:
         shutil.rmtree(root)

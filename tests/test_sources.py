@@ -29,8 +29,8 @@ from lctx.formats.sources import (
     find_sources,
     names_source,
     read_bytes,
-    read_source,
     read_stdin,
+    read_with_status,
 )
 
 __all__ = ["own_git_settings"]
@@ -495,7 +495,7 @@ def test_judging_while_reading_ends_the_same(tmp_path):
     names = [str(tmp_path / name) for name in ("a", "b", "c", "i.lock")]
     early, found = find_sources(names), find_sources(names, look_inside=False)
     assert len(found.files) == len(noise) + 3
-    read = {source: read_source(source) for source in found.files}
+    read = {source: read_with_status(source)[0] for source in found.files}
     late = found.passing_over(
         {source.file: content.reason for source, content in read.items() if isinstance(content, Skipped)}
     )
@@ -516,7 +516,7 @@ def test_what_is_named_is_read_whatever_it_holds(tmp_path, look_inside):
         found = find_sources([f"{tmp_path}{name}" for name in names], look_inside=look_inside)
         assert {Path(one.file).name for one in found.files if one.is_judged} >= {"pic", "yarn.lock"}
         assert (len(found.files), found.skipped, found.errors) == (3, (), ())
-        assert all(isinstance(read_source(one), bytes) for one in found.files)
+        assert all(isinstance(read_with_status(one)[0], bytes) for one in found.files)
 
 
 def test_what_an_installed_reader_claims_is_no_noise(tmp_path):
